@@ -1,0 +1,78 @@
+/**
+ * RFC 5322 section 3.3 date-time, with the obsolete forms of section 4.3 that are still seen.
+ *
+ * Never: `Date.parse`, whose leniency differs between engines. Linear in the input, which is cut at 200 characters.
+ * @module
+ */
+
+const months: ReadonlyMap<string, number> = new Map(
+  "jan feb mar apr may jun jul aug sep oct nov dec".split(" ").map((name, i) => [name, i]),
+);
+
+const zones: ReadonlyMap<string, number> = new Map([
+  ["ut", 0],
+  ["gmt", 0],
+  ["utc", 0],
+  ["z", 0],
+  ["est", -300],
+  ["edt", -240],
+  ["cst", -360],
+  ["cdt", -300],
+  ["mst", -420],
+  ["mdt", -360],
+  ["pst", -480],
+  ["pdt", -420],
+]);
+
+/** Milliseconds since the epoch; undefined for what is no date. */
+export function parseDate(text: string): number | undefined {
+  const words = withoutComments(text.slice(0, 200)).replaceAll(",", " ").trim().split(/[ \t]+/);
+  if (/^[A-Za-z]{3,9}$/.test(words[0]!)) words.shift();
+  const [day, monthName, yearText, time, zone = "+0000"] = words;
+  if (
+    day === undefined || monthName === undefined || yearText === undefined || time === undefined
+  ) {
+    return undefined;
+  }
+  const month = months.get(monthName.toLowerCase());
+  if (month === undefined || !/^[0-9]{1,2}$/.test(day) || !/^[0-9]{2,4}$/.test(yearText)) {
+    return undefined;
+  }
+  const clock = /^([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?$/.exec(time);
+  const offset = offsetOf(zone);
+  if (clock === null || offset === undefined) return undefined;
+  const year = fullYear(yearText);
+  const [hour, minute, second] = [Number(clock[1]), Number(clock[2]), Number(clock[3] ?? 0)];
+  // 60 is the leap second.
+  if (hour > 23 || minute > 59 || second > 60) return undefined;
+  const midnight = Date.UTC(year, month, Number(day));
+  // 31 February rolls over into March: no such day.
+  if (new Date(midnight).getUTCDate() !== Number(day)) return undefined;
+  return midnight + ((hour * 60 + minute - offset) * 60 + second) * 1000;
+}
+
+function fullYear(text: string): number {
+  const year = Number(text);
+  if (text.length === 2) return year < 50 ? 2000 + year : 1900 + year;
+  return text.length === 3 ? 1900 + year : year;
+}
+
+/** Minutes east of Greenwich. */
+function offsetOf(zone: string): number | undefined {
+  const numeric = /^([+-])([0-9]{2})([0-9]{2})$/.exec(zone);
+  if (numeric === null) return zones.get(zone.toLowerCase());
+  const minutes = Number(numeric[2]) * 60 + Number(numeric[3]);
+  if (Number(numeric[3]) > 59) return undefined;
+  return numeric[1] === "-" ? -minutes : minutes;
+}
+
+function withoutComments(text: string): string {
+  let depth = 0;
+  let out = "";
+  for (const char of text) {
+    if (char === "(") depth++;
+    else if (char === ")") depth = Math.max(0, depth - 1);
+    else if (depth === 0) out += char;
+  }
+  return out;
+}

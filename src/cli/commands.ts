@@ -1,0 +1,38 @@
+/**
+ * Which file runs which command. Each is loaded on demand: a command pays for its own imports only.
+ * @module
+ */
+import type { CommandSpec } from "./args.ts";
+import type { Run } from "./io.ts";
+import * as specs from "./specs.ts";
+
+/** A command with its code. */
+export interface Command {
+  readonly spec: CommandSpec;
+  readonly load: () => Promise<Run<CommandSpec>>;
+}
+
+function command<const S extends CommandSpec>(
+  spec: S,
+  load: () => Promise<{ readonly run: Run<S> }>,
+): Command {
+  // The parser makes the input from the same `spec`, which is what the narrower type says.
+  return { spec, load: async () => (await load()).run as unknown as Run<CommandSpec> };
+}
+
+/** By name. */
+export const COMMANDS: ReadonlyMap<string, Command> = new Map(
+  [
+    command(specs.serveSpec, () => import("./serve.ts")),
+    command(specs.checkSpec, () => import("./check.ts")),
+    command(specs.initSpec, () => import("./init.ts")),
+    command(specs.demoSpec, () => import("./demo.ts")),
+    command(specs.sendSpec, () => import("./send.ts")),
+    command(specs.userAddSpec, () => import("./user_add.ts")),
+    command(specs.userRemoveSpec, () => import("./user_remove.ts")),
+    command(specs.userListSpec, () => import("./user_list.ts")),
+    command(specs.schemaSpec, () => import("./schema.ts")),
+    command(specs.versionSpec, () => import("./version.ts")),
+    command(specs.helpSpec, () => import("./help_command.ts")),
+  ].map((entry) => [entry.spec.name, entry]),
+);

@@ -1,0 +1,47 @@
+/**
+ * `postern serve`: runs the proxy until it is told to stop.
+ * @module
+ */
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import * as Scope from "effect/Scope";
+import { startPostern } from "../postern.ts";
+import { onSignal } from "../runtime/process.ts";
+import { describeAddress } from "../settings/describe.ts";
+import { EXIT } from "./errors.ts";
+import type { Run } from "./io.ts";
+import { loadConfiguration } from "./load_configuration.ts";
+import type { serveSpec } from "./specs.ts";
+import { startFailure } from "./start_failure.ts";
+
+/** Runs until SIGTERM or SIGINT, then drains. */
+export const run: Run<typeof serveSpec> = async (input, io) => {
+  const loaded = await loadConfiguration(input.flags.config, io);
+  const scope = Scope.makeUnsafe();
+  const stopped = new Promise<void>((resolve) => {
+    onSignal("SIGTERM", resolve);
+    onSignal("SIGINT", resolve);
+  });
+  const started = await Effect.runPromiseExit(
+    Scope.provide(
+      startPostern({ settings: loaded.settings, writeLog: io.stderr }),
+      scope,
+    ),
+  );
+  if (Exit.isFailure(started)) {
+    await Effect.runPromise(Scope.close(scope, Exit.void));
+    throw startFailure(started.cause, loaded);
+  }
+  const names = [...started.value.addresses].map(([name, address]) =>
+    `${name}=${
+      address.port === 0
+        ? `unix:${address.address}`
+        : describeAddress({ host: address.address, port: address.port })
+    }`
+  );
+  io.stdout(`postern ready ${names.join(" ")}\n`);
+  await stopped;
+  started.value.log.event("info", "draining", { sessions: started.value.sessions });
+  await Effect.runPromise(Scope.close(scope, Exit.void));
+  return EXIT.done;
+};

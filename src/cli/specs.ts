@@ -1,0 +1,202 @@
+/**
+ * Every command as data: what the parser accepts, what the help says. The code of a command is loaded only when it
+ * runs (`commands.ts`), so `postern help` costs nothing.
+ * @module
+ */
+import type { CommandSpec, FlagSpec } from "./args.ts";
+
+const config = {
+  kind: "string",
+  short: "c",
+  value: "FILE",
+  description:
+    "Configuration file (else postern.toml here, in $XDG_CONFIG_HOME/postern or in /etc/postern)",
+} as const satisfies FlagSpec;
+
+const usersFile = {
+  kind: "string",
+  short: "f",
+  value: "FILE",
+  default: "users.txt",
+  description: "The file that the auth-file policy reads",
+} as const satisfies FlagSpec;
+
+export const serveSpec = {
+  name: "serve",
+  summary: "Run the proxy",
+  flags: { config },
+  words: {},
+  details: [
+    'Prints one line, "postern ready" and the listeners\' addresses, when it takes connections. SIGTERM drains and stops, SIGHUP reads the configuration again.',
+  ],
+  examples: ["postern serve -c postern.toml"],
+} as const satisfies CommandSpec;
+
+export const checkSpec = {
+  name: "check",
+  summary: "Check the configuration, the certificates and the upstreams",
+  flags: {
+    config,
+    offline: { kind: "boolean", description: "Do not connect to the upstreams" },
+  },
+  words: {},
+  examples: ["postern check -c postern.toml", "postern check --offline"],
+} as const satisfies CommandSpec;
+
+export const initSpec = {
+  name: "init",
+  summary: "Write a commented configuration to start from",
+  flags: {
+    hostname: {
+      kind: "string",
+      value: "NAME",
+      default: "mx.example.org",
+      description: "The name this server greets with",
+    },
+    domain: {
+      kind: "list",
+      value: "DOMAIN",
+      description: "A domain to take mail for; may be repeated (default example.org)",
+    },
+    upstream: {
+      kind: "list",
+      value: "SERVER",
+      description:
+        "A server behind: HOST:PORT, smtps://HOST:PORT, unix:PATH or maildir:PATH; may be repeated (default maildir:./mail)",
+    },
+    force: { kind: "boolean", description: "Replace a file that is there" },
+  },
+  words: {
+    path: { value: "PATH", description: "File or folder to write to", required: false },
+  },
+  examples: ["postern init --hostname mx.example.org --domain example.org --upstream 10.0.0.5:25"],
+} as const satisfies CommandSpec;
+
+export const demoSpec = {
+  name: "demo",
+  summary: "Try it: a proxy, a mailbox and two messages, with nothing to configure",
+  flags: {
+    once: { kind: "boolean", description: "Stop after the two messages" },
+    dir: { kind: "string", value: "DIR", description: "Keep everything here (else a new folder)" },
+  },
+  words: {},
+} as const satisfies CommandSpec;
+
+export const sendSpec = {
+  name: "send",
+  summary: "Send a message by SMTP, with TLS and AUTH, to try things",
+  flags: {
+    server: {
+      kind: "string",
+      short: "s",
+      value: "HOST:PORT",
+      default: "127.0.0.1:25",
+      description: "Where to",
+    },
+    from: {
+      kind: "string",
+      value: "ADDRESS",
+      default: "postmaster@localhost",
+      description: "Reverse-path; <> for none",
+    },
+    to: { kind: "list", value: "ADDRESS", description: "Recipient; may be repeated" },
+    subject: { kind: "string", value: "TEXT", description: "Subject of a message made up here" },
+    body: { kind: "string", value: "TEXT", description: "Text of a message made up here" },
+    tls: {
+      kind: "string",
+      value: "MODE",
+      default: "opportunistic",
+      description: "How: none, opportunistic, starttls or implicit",
+    },
+    insecure: { kind: "boolean", description: "Take any certificate" },
+    user: { kind: "string", value: "NAME", description: "Log in as" },
+    "password-stdin": {
+      kind: "boolean",
+      description: "The password is the first line of standard input",
+    },
+    helo: { kind: "string", value: "NAME", description: "Name to say EHLO with" },
+    verbose: { kind: "boolean", short: "v", description: "Show the conversation" },
+  },
+  words: {
+    file: {
+      value: "FILE",
+      description: "The message; - for standard input; none: one is made up",
+      required: false,
+    },
+  },
+  examples: [
+    "postern send --server 127.0.0.1:2525 --to alice@example.org --subject Hello",
+    "postern send --server mx.example.org:465 --tls implicit --user alice --to bob@example.org mail.eml",
+  ],
+} as const satisfies CommandSpec;
+
+export const userAddSpec = {
+  name: "user add",
+  summary: "Add a submission user, or change a password",
+  flags: {
+    file: usersFile,
+    "password-stdin": {
+      kind: "boolean",
+      description: "The password is the first line of standard input",
+    },
+  },
+  words: { name: { value: "NAME", description: "Login name", required: true } },
+  details: [
+    "Asks for the password twice. What is written is an argon2id hash; the file is replaced in one step and is readable by its owner only.",
+  ],
+  examples: ["postern user add alice --file users.txt"],
+} as const satisfies CommandSpec;
+
+export const userRemoveSpec = {
+  name: "user remove",
+  summary: "Remove a submission user",
+  flags: { file: usersFile },
+  words: { name: { value: "NAME", description: "Login name", required: true } },
+} as const satisfies CommandSpec;
+
+export const userListSpec = {
+  name: "user list",
+  summary: "List the submission users",
+  flags: { file: usersFile },
+  words: {},
+} as const satisfies CommandSpec;
+
+export const schemaSpec = {
+  name: "schema",
+  summary: "Print the JSON Schema of the configuration, for editors",
+  flags: {},
+  words: {},
+  examples: ["postern schema > postern.schema.json"],
+} as const satisfies CommandSpec;
+
+export const versionSpec = {
+  name: "version",
+  summary: "Show the version and the runtime",
+  flags: {},
+  words: {},
+} as const satisfies CommandSpec;
+
+export const helpSpec = {
+  name: "help",
+  summary: "Show help, also for one command",
+  flags: {},
+  words: {
+    command: { value: "COMMAND", description: "A command", required: false },
+    subcommand: { value: "SUBCOMMAND", description: "A command of a group", required: false },
+  },
+} as const satisfies CommandSpec;
+
+/** In the order of the help. */
+export const SPECS: readonly CommandSpec[] = [
+  serveSpec,
+  checkSpec,
+  initSpec,
+  demoSpec,
+  sendSpec,
+  userAddSpec,
+  userRemoveSpec,
+  userListSpec,
+  schemaSpec,
+  versionSpec,
+  helpSpec,
+];

@@ -1,0 +1,161 @@
+/**
+ * One call of one hook: its context, and its answer while that is a promise.
+ *
+ * The hook is called first; only when it returned a thenable do abort signal, budget and Effect come in. A thenable's
+ * rejection is taken over in the same tick, so a late one is never unhandled; nothing stays behind a thenable that
+ * never settles.
+ * @module
+ */
+import * as Effect from "effect/Effect";
+import type { HookContext, TransactionContext } from "../plugin/module.ts";
+import type { SessionFacts, TransactionFacts } from "../plugin/facts.ts";
+import type { MailParams, RcptParams } from "../wire/params.ts";
+import { OverBudget } from "./failure.ts";
+
+/** A context whose signal can be aborted; the controller is made when a plugin first reads the signal. */
+export class CallContext implements HookContext {
+  #controller: AbortController | undefined;
+  #reason: unknown;
+  #aborted = false;
+
+  constructor(readonly session: SessionFacts) {}
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Aborts the signal, once. Listeners that throw are the platform's affair: they cannot throw here. */
+  static abort(context: CallContext, reason: unknown): void {
+    if (context.#aborted) return;
+    context.#aborted = true;
+    context.#reason = reason;
+    context.#controller?.abort(reason);
+  }
+}
+
+/** The context inside a transaction. */
+export class TxContext extends CallContext implements TransactionContext {
+  constructor(readonly tx: TransactionFacts) {
+    super(tx.session);
+  }
+}
+
+/** The context of `mail`. */
+export class MailContext extends TxContext {
+  constructor(tx: TransactionFacts, readonly params: MailParams) {
+    super(tx);
+  }
+}
+
+/** The context of `rcpt`. */
+export class RcptContext extends TxContext {
+  constructor(tx: TransactionFacts, readonly params: RcptParams) {
+    super(tx);
+  }
+}
+
+/** A thenable of any realm; reading `then` may throw, which is the caller's to catch. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (typeof value === "object" && value !== null || typeof value === "function") &&
+    typeof (value as { readonly then?: unknown }).then === "function";
+}
+
+/** A promise where none is wanted: its rejection must not go unhandled. */
+export function swallow(value: unknown, rejected: (cause: unknown) => void = () => {}): void {
+  try {
+    if (isThenable(value)) value.then(undefined, rejected);
+  } catch {
+    // A hostile thenable; it was no answer before, it is none now.
+  }
+}
+
+/** Microtasks that an answer may take before a timer is worth its price: an `async` hook that waits for nothing needs no timer. */
+const GRACE = 4;
+
+/** A thenable that a hook returned: what it settled with, or who wants to know. */
+export class PendingAnswer {
+  state: "pending" | "fulfilled" | "rejected" = "pending";
+  value: unknown = undefined;
+  /** Told once, when it settles. */
+  notify: (() => void) | undefined = undefined;
+  readonly #context: CallContext;
+  readonly #among: Set<PendingAnswer>;
+
+  /** Stands in `among` until it has settled. */
+  constructor(
+    thenable: PromiseLike<unknown>,
+    context: CallContext,
+    among: Set<PendingAnswer>,
+  ) {
+    this.#context = context;
+    this.#among = among;
+    among.add(this);
+    try {
+      thenable.then(
+        (value) => this.#settle("fulfilled", value),
+        (cause) => this.#settle("rejected", cause),
+      );
+    } catch (cause) {
+      this.#settle("rejected", cause);
+    }
+  }
+
+  #settle(state: "fulfilled" | "rejected", value: unknown): void {
+    if (this.state !== "pending") return;
+    this.state = state;
+    this.value = value;
+    this.#among.delete(this);
+    const notify = this.notify;
+    this.notify = undefined;
+    notify?.();
+  }
+
+  /** Gives up: aborts the signal; what the thenable still says is not heard. */
+  abandon(reason: unknown): void {
+    if (this.state !== "pending") return;
+    this.#settle("rejected", reason);
+    CallContext.abort(this.#context, reason);
+  }
+
+  /** Succeeds once it has settled, one way or the other: within `budget` milliseconds, or abandoned. Interruption abandons it. */
+  settled(budget: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.state !== "pending") return Effect.void;
+      return Effect.callback<void>((resume) => {
+        this.notify = () => resume(Effect.void);
+        let hops = 0;
+        const hop = () => {
+          if (this.state !== "pending") return;
+          if (++hops < GRACE) queueMicrotask(hop);
+          else resume(this.#timed(budget));
+        };
+        queueMicrotask(hop);
+        return this.#interrupted;
+      });
+    });
+  }
+
+  #timed(budget: number): Effect.Effect<void> {
+    return Effect.timeoutOrElse(
+      Effect.callback<void>((resume) => {
+        if (this.state !== "pending") return resume(Effect.void);
+        this.notify = () => resume(Effect.void);
+        return Effect.sync(() => {
+          this.notify = undefined;
+        });
+      }),
+      {
+        duration: budget,
+        orElse: () => Effect.sync(() => this.abandon(new OverBudget(budget))),
+      },
+    ).pipe(Effect.onInterrupt(() => this.#interrupted));
+  }
+
+  readonly #interrupted = Effect.sync(() =>
+    this.abandon(new DOMException("The session is gone", "AbortError"))
+  );
+}

@@ -1,0 +1,260 @@
+/**
+ * One session's way through the plugins of its listener.
+ * @module
+ */
+import * as Effect from "effect/Effect";
+import type { HeaderView, SessionFacts } from "../plugin/facts.ts";
+import type { Authenticator, BodyHooks, Credentials, Hooks, Observers } from "../plugin/module.ts";
+import type { HeaderEdit } from "../wire/headers.ts";
+import type { MailParams, RcptParams } from "../wire/params.ts";
+import type { Mailbox, ReversePath } from "../wire/path.ts";
+import type { Reply } from "../wire/reply.ts";
+import { isRefusal, type Outcome, PASS, PASS_VERDICT, type SymbolPoints } from "./algebra.ts";
+import { authenticate } from "./auth.ts";
+import { BodyRun } from "./body.ts";
+import type { PluginFailure } from "./failure.ts";
+import { applyEdits, HeaderDraft } from "./header_draft.ts";
+import {
+  CallContext,
+  MailContext,
+  PendingAnswer,
+  RcptContext,
+  swallow,
+  TxContext,
+} from "./hook.ts";
+import { failed, type Host, type Question, runPhase, type Step } from "./phase.ts";
+import type { Answered, AuthOutcome, BodyPipeline, SessionPipeline, Stages } from "./pipeline.ts";
+import { rewriteReply } from "./reply.ts";
+import { DecisionTrace } from "./trace.ts";
+import type { Transaction } from "./transaction.ts";
+
+/** The hooks of one listener, by stage, in order. Shared by its sessions. */
+export interface ListenerPlan {
+  readonly stages: Stages;
+  readonly holdBody: boolean;
+  readonly mechanisms: readonly string[];
+  readonly connect: readonly Step<NonNullable<Hooks["connect"]>>[];
+  readonly helo: readonly Step<NonNullable<Hooks["helo"]>>[];
+  readonly auth: readonly Step<Authenticator>[];
+  readonly mail: readonly Step<NonNullable<Hooks["mail"]>>[];
+  readonly rcpt: readonly Step<NonNullable<Hooks["rcpt"]>>[];
+  readonly data: readonly Step<NonNullable<Hooks["data"]>>[];
+  readonly header: readonly Step<NonNullable<Hooks["header"]>>[];
+  readonly body: readonly Step<BodyHooks>[];
+  readonly end: readonly Step<NonNullable<Hooks["end"]>>[];
+  readonly reply: readonly Step<NonNullable<Hooks["reply"]>>[];
+  readonly on: readonly Step<Observers>[];
+}
+
+const NO_SCORES: readonly SymbolPoints[] = Object.freeze([]);
+
+/** One session. */
+export class SessionRun implements SessionPipeline, Host {
+  readonly stages: Stages;
+  readonly holdBody: boolean;
+  readonly session: SessionFacts;
+  readonly now: () => number;
+  readonly report: (failure: PluginFailure) => void;
+  readonly #plan: ListenerPlan;
+  #trace: DecisionTrace | undefined;
+  #pending: Set<PendingAnswer> | undefined;
+  #connectScores = NO_SCORES;
+  #heloScores = NO_SCORES;
+  #closed = false;
+
+  constructor(
+    plan: ListenerPlan,
+    session: SessionFacts,
+    now: () => number,
+    report: (failure: PluginFailure) => void,
+  ) {
+    this.#plan = plan;
+    this.stages = plan.stages;
+    this.holdBody = plan.holdBody;
+    this.session = session;
+    this.now = now;
+    this.report = report;
+  }
+
+  /** Made when first needed, as `pending`: an idle session of a listener without plugins holds neither. */
+  get trace(): DecisionTrace {
+    return this.#trace ??= new DecisionTrace();
+  }
+
+  get pending(): Set<PendingAnswer> {
+    return this.#pending ??= new Set();
+  }
+
+  connect(): Answered {
+    const steps = this.#plan.connect;
+    if (steps.length === 0) return PASS;
+    const { session } = this;
+    const question: Question<NonNullable<Hooks["connect"]>> = {
+      stage: "connect",
+      tx: undefined,
+      context: () => new CallContext(session),
+      ask: (hook, context) => hook(session, context),
+    };
+    return kept(runPhase(this, question, steps), ({ scores }) => this.#connectScores = scores);
+  }
+
+  helo(name: string): Answered {
+    const steps = this.#plan.helo;
+    if (steps.length === 0) return PASS;
+    const { session } = this;
+    const question: Question<NonNullable<Hooks["helo"]>> = {
+      stage: "helo",
+      tx: undefined,
+      context: () => new CallContext(session),
+      ask: (hook, context) => hook(name, context),
+    };
+    // A second EHLO (after STARTTLS) judges anew.
+    this.#heloScores = NO_SCORES;
+    return kept(runPhase(this, question, steps), ({ scores }) => this.#heloScores = scores);
+  }
+
+  authenticate(credentials: Credentials): Effect.Effect<AuthOutcome> {
+    return authenticate(this, credentials, this.#plan.auth);
+  }
+
+  mail(tx: Transaction, from: ReversePath, params: MailParams): Answered {
+    for (const { symbol, points } of this.#connectScores) tx.addScore(symbol, points);
+    for (const { symbol, points } of this.#heloScores) tx.addScore(symbol, points);
+    const steps = this.#plan.mail;
+    if (steps.length === 0) return PASS;
+    const context = () => new MailContext(tx.facts, params);
+    const question: Question<NonNullable<Hooks["mail"]>> = {
+      stage: "mail",
+      tx,
+      context,
+      ask: (hook, context) => hook(from, context as MailContext),
+    };
+    return runPhase(this, question, steps);
+  }
+
+  rcpt(tx: Transaction, to: Mailbox, params: RcptParams): Answered {
+    const steps = this.#plan.rcpt;
+    if (steps.length === 0) return PASS;
+    const question: Question<NonNullable<Hooks["rcpt"]>> = {
+      stage: "rcpt",
+      tx,
+      context: () => new RcptContext(tx.facts, params),
+      ask: (hook, context) => hook(to, context as RcptContext),
+    };
+    return runPhase(this, question, steps);
+  }
+
+  data(tx: Transaction): Answered {
+    const steps = this.#plan.data;
+    return steps.length === 0 ? PASS : runPhase(this, contentQuestion("data", tx), steps);
+  }
+
+  header(tx: Transaction, header: HeaderView): Answered {
+    const steps = this.#plan.header;
+    return steps.length === 0 ? PASS : runPhase(this, headerQuestion(tx, header), steps);
+  }
+
+  body(tx: Transaction): BodyPipeline | undefined {
+    const steps = this.#plan.body;
+    return steps.length === 0 ? undefined : new BodyRun(this, tx, steps);
+  }
+
+  end(tx: Transaction): Answered {
+    const steps = this.#plan.end;
+    const soFar = tx.ruling === PASS_VERDICT
+      ? PASS
+      : { ...PASS, verdict: tx.ruling, plugin: tx.ruledBy };
+    if (steps.length === 0 || isRefusal(soFar.verdict)) return soFar;
+    return runPhase(this, contentQuestion("end", tx), steps, soFar);
+  }
+
+  reply(reply: Reply): Reply {
+    const steps = this.#plan.reply;
+    return steps.length === 0 ? reply : rewriteReply(this, reply, steps);
+  }
+
+  opened(): void {
+    this.#tell(undefined, (on) => on.opened?.(this.session));
+  }
+
+  closed(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#pending !== undefined) {
+      const reason = new DOMException("The session is gone", "AbortError");
+      for (const pending of [...this.#pending]) pending.abandon(reason);
+    }
+    this.#tell(undefined, (on) => on.closed?.(this.session));
+  }
+
+  delivered(tx: Transaction, outcome: { readonly upstream: string; readonly reply: Reply }): void {
+    this.#tell(tx, (on) => on.delivered?.(tx.facts, outcome));
+  }
+
+  refused(tx: Transaction, outcome: { readonly stage: string; readonly reply: Reply }): void {
+    this.#tell(tx, (on) => on.refused?.(tx.facts, outcome));
+  }
+
+  loginFailed(user: string): void {
+    this.#tell(undefined, (on) => on.loginFailed?.(this.session, user));
+  }
+
+  /** Observers are told, never awaited; what an `async` one rejects with is counted all the same. */
+  #tell(tx: Transaction | undefined, tell: (on: Observers) => unknown): void {
+    const steps = this.#plan.on;
+    for (let i = 0; i < steps.length; i++) {
+      const { plugin, hook } = steps[i]!;
+      try {
+        const answer = tell(hook);
+        if (answer !== undefined) {
+          swallow(answer, (cause) => void failed(this, plugin, "on", tx, cause, true));
+        }
+      } catch (cause) {
+        failed(this, plugin, "on", tx, cause, false);
+      }
+    }
+  }
+}
+
+/** Looks at the outcome on its way, now or later. */
+function kept(answered: Answered, keep: (outcome: Outcome) => void): Answered {
+  if (Effect.isEffect(answered)) {
+    return Effect.map(answered, (outcome) => {
+      keep(outcome);
+      return outcome;
+    });
+  }
+  keep(answered);
+  return answered;
+}
+
+function contentQuestion(
+  stage: "data" | "end",
+  tx: Transaction,
+): Question<NonNullable<Hooks["data"]>> {
+  const { facts } = tx;
+  return {
+    stage,
+    tx,
+    context: () => new TxContext(facts),
+    ask: (hook, context) => hook(facts, context as TxContext),
+  };
+}
+
+function headerQuestion(
+  tx: Transaction,
+  header: HeaderView,
+): Question<NonNullable<Hooks["header"]>> {
+  let draft: HeaderDraft | undefined;
+  return {
+    stage: "header",
+    tx,
+    context: () => new TxContext(tx.facts),
+    ask: (hook, context) => hook(draft = new HeaderDraft(header), context as TxContext),
+    edits: (commit): readonly HeaderEdit[] => {
+      const edits = HeaderDraft.close(draft!);
+      if (commit) applyEdits(header, edits);
+      return edits;
+    },
+  };
+}

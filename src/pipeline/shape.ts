@@ -1,0 +1,128 @@
+/**
+ * What a plugin's factory gave, checked and copied: a mistyped hook must stop the start, not be passed over (R39).
+ * @module
+ */
+import type { Authenticator, BodyHooks, Hooks, Observers, Plugin } from "../plugin/module.ts";
+import { escapeText } from "./text.ts";
+
+/** The instance, or what is wrong with it. */
+export type Shaped = { readonly plugin: Plugin } | { readonly wrong: readonly string[] };
+
+type Raw = { readonly [key: string]: unknown };
+// deno-lint-ignore ban-types
+type Anything = Function;
+
+const NAME = /^[a-z0-9-]{1,64}$/;
+const PLAIN_HOOKS = [
+  "connect",
+  "helo",
+  "mail",
+  "rcpt",
+  "data",
+  "header",
+  "end",
+  "reply",
+] as const;
+const HOOKS = [...PLAIN_HOOKS, "auth", "body", "on"];
+const BODY = ["transform", "observe", "scan"];
+const OBSERVERS = ["opened", "closed", "delivered", "refused", "loginFailed"];
+
+function isRecord(value: unknown): value is Raw {
+  return typeof value === "object" && value !== null;
+}
+
+/** Checks and copies. What a hostile object throws goes through. */
+export function shapeOf(value: unknown): Shaped {
+  if (!isRecord(value)) return { wrong: ["The plugin function must return an object"] };
+  const wrong: string[] = [];
+  const { name, onError, hooks, close } = value;
+  if (typeof name !== "string" || !NAME.test(name)) {
+    wrong.push("The plugin's name must consist of a-z, 0-9 and -");
+  }
+  if (
+    onError !== undefined && onError !== "pass" && onError !== "tempfail" && onError !== "refuse"
+  ) {
+    wrong.push('The plugin\'s onError must be "pass", "tempfail" or "refuse"');
+  }
+  if (close !== undefined && typeof close !== "function") {
+    wrong.push("The plugin's close must be a function");
+  }
+  if (!isRecord(hooks)) return { wrong: [...wrong, "The plugin's hooks must be an object"] };
+  const copy = hooksOf(hooks, wrong);
+  if (wrong.length > 0) return { wrong };
+  const plugin = {
+    name,
+    hooks: copy,
+    ...(onError === undefined ? {} : { onError }),
+    ...(close === undefined ? {} : { close: (close as Anything).bind(value) }),
+  };
+  return { plugin: plugin as Plugin };
+}
+
+function hooksOf(hooks: Raw, wrong: string[]): Hooks {
+  const copy = functionsOf(hooks, "hooks", PLAIN_HOOKS, HOOKS, wrong);
+  const auth = authOf(hooks["auth"], wrong);
+  const body = groupOf(hooks["body"], "hooks.body", BODY, wrong);
+  const on = groupOf(hooks["on"], "hooks.on", OBSERVERS, wrong);
+  return {
+    ...copy as Hooks,
+    ...(auth === undefined ? {} : { auth }),
+    ...(body === undefined ? {} : { body: body as BodyHooks }),
+    ...(on === undefined ? {} : { on: on as Observers }),
+  };
+}
+
+function groupOf(
+  value: unknown,
+  where: string,
+  names: readonly string[],
+  wrong: string[],
+): { readonly [name: string]: Anything } | undefined {
+  if (value === undefined) return undefined;
+  if (!isRecord(value)) {
+    wrong.push(`${where} must be an object`);
+    return undefined;
+  }
+  const group = functionsOf(value, where, names, names, wrong);
+  return Object.keys(group).length === 0 ? undefined : group;
+}
+
+/** Functions by name, bound to their object; a name that is none of `known` is a mistake. */
+function functionsOf(
+  value: Raw,
+  where: string,
+  names: readonly string[],
+  known: readonly string[],
+  wrong: string[],
+): { readonly [name: string]: Anything } {
+  const found: { [name: string]: Anything } = {};
+  for (const name of names) {
+    const member = value[name];
+    if (member === undefined) continue;
+    if (typeof member === "function") found[name] = member.bind(value);
+    else wrong.push(`${where}.${name} must be a function`);
+  }
+  for (const name of Object.keys(value)) {
+    if (known.includes(name)) continue;
+    wrong.push(`${where}.${escapeText(name, 64)} is unknown: there are ${known.join(", ")}`);
+  }
+  return found;
+}
+
+function authOf(value: unknown, wrong: string[]): Authenticator | undefined {
+  if (value === undefined) return undefined;
+  const mechanisms = isRecord(value) ? value["mechanisms"] : undefined;
+  const verify = isRecord(value) ? value["verify"] : undefined;
+  if (
+    !Array.isArray(mechanisms) || mechanisms.length === 0 ||
+    !mechanisms.every((name) => name === "PLAIN" || name === "LOGIN")
+  ) {
+    wrong.push("hooks.auth.mechanisms must list PLAIN or LOGIN or both");
+    return undefined;
+  }
+  if (typeof verify !== "function") {
+    wrong.push("hooks.auth.verify must be a function");
+    return undefined;
+  }
+  return { mechanisms: [...mechanisms], verify: verify.bind(value) };
+}

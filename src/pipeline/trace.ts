@@ -1,0 +1,88 @@
+/**
+ * The decision trace of one session or transaction: who was asked and what came of it.
+ *
+ * A synchronous hook without an opinion that took at most a millisecond is only counted: a pass costs an addition.
+ * Message content, passwords and client text that is not evidence never enter.
+ * @module
+ */
+import type { Rewrite, Verdict } from "../plugin/verdict.ts";
+import type { HeaderEdit } from "../wire/headers.ts";
+import type { Stage } from "./answer.ts";
+
+/** One decision. */
+export interface TraceEntry {
+  /** Where the plugin was asked. */
+  readonly stage: Stage;
+  /** Name of the instance. */
+  readonly plugin: string;
+  /** What it answered, or what stood in for its answer. */
+  readonly verdict: Verdict["verdict"];
+  /** A score's points. */
+  readonly points?: number;
+  /** A score's symbol. */
+  readonly symbol?: string;
+  /** A score's evidence, the reason of a quarantine or discard, the text of a refusal: one line, control characters escaped. */
+  readonly evidence?: string;
+  /** A refusal's code. */
+  readonly code?: number;
+  /** Milliseconds, whole. */
+  readonly ms: number;
+  /** Recorded and counted, but without effect. */
+  readonly shadow: boolean;
+  /** Why the verdict is the plugin's `onError` and not its own. */
+  readonly failure?: string;
+  /** Header edits it made (in shadow mode: would have made). */
+  readonly edits?: readonly HeaderEdit[];
+  /** The address change asked for. */
+  readonly rewrite?: Rewrite;
+}
+
+/** Bounds the trace of one session: a flood of failed commands must not grow it (R29). */
+const ENTRIES_LIMIT = 500;
+const NONE: readonly TraceEntry[] = Object.freeze([]);
+
+/** A decision trace; append-only. */
+export class DecisionTrace {
+  #entries: TraceEntry[] | undefined;
+  /** Quick synchronous hooks that had no opinion. */
+  passes = 0;
+  /** Entries left out because the trace was full. */
+  omitted = 0;
+
+  /** Decisions, in order. */
+  get entries(): readonly TraceEntry[] {
+    return this.#entries ?? NONE;
+  }
+
+  /** Adds a decision; a full trace only counts it. */
+  add(entry: TraceEntry): void {
+    this.#entries ??= [];
+    if (this.#entries.length >= ENTRIES_LIMIT) this.omitted++;
+    else this.#entries.push(entry);
+  }
+}
+
+/** What of a verdict stands in the trace. */
+export function traceOf(
+  verdict: Verdict,
+): Partial<Pick<TraceEntry, "points" | "symbol" | "evidence" | "code" | "rewrite">> {
+  switch (verdict.verdict) {
+    case "score":
+      return {
+        points: verdict.points,
+        symbol: verdict.symbol,
+        ...(verdict.evidence === undefined ? {} : { evidence: verdict.evidence }),
+      };
+    case "defer":
+    case "refuse":
+    case "drop":
+      return { code: verdict.code, evidence: verdict.text };
+    case "quarantine":
+    case "discard":
+      return { evidence: verdict.reason };
+    case "rewrite":
+      return { rewrite: verdict };
+    default:
+      return {};
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * What a plugin is given: constructors for verdicts, a log, metrics, a clock, state, notes.
+ * @module
+ */
+import type {
+  Defer,
+  Delay,
+  Discard,
+  Drop,
+  Pass,
+  Quarantine,
+  Refuse,
+  Rewrite,
+  Score,
+} from "./verdict.ts";
+
+/** The host's side of the plugin door, injected: a plugin needs no value import. */
+export interface Edge {
+  pass(): Pass;
+  /** Points towards (positive) or away from (negative) spam. */
+  score(points: number, symbol: string, evidence?: string): Score;
+  /** Temporary refusal; `code` 400 to 499, for example `edge.defer(451, "4.7.1", "Try again later")`. */
+  defer(code: number, enhanced: string, text: string): Defer;
+  /** Permanent refusal; `code` 500 to 599. */
+  refuse(code: number, enhanced: string, text: string): Refuse;
+  /** Answer, then close the connection; `code` 400 to 599. */
+  drop(code: number, enhanced: string, text: string): Drop;
+  quarantine(reason: string, upstream?: string): Quarantine;
+  discard(reason: string): Discard;
+  /** Milliseconds. */
+  delay(ms: number): Delay;
+  rewrite(change: { from?: string; to?: readonly string[]; upstream?: string }): Rewrite;
+
+  /** The plugin's own log: one event is one line; control characters are escaped. */
+  readonly log: PluginLog;
+  /** Counters and histograms, named `postern_plugin_<name>_...`. */
+  readonly metrics: PluginMetrics;
+  /** The only clock a plugin should read; tests hold it. */
+  readonly clock: { now(): number };
+  /** Counters, buckets and seen-sets, private to the plugin instance. */
+  readonly state: PluginState;
+  /** A typed fact that travels between plugins within one transaction or session. */
+  note<T>(name: string): Note<T>;
+  /** Reads a text file, relative to the configuration file's folder. */
+  readText(path: string): Promise<string>;
+  /** Calls back when the file changes (debounced); returns a function that stops. */
+  watchFile(path: string, changed: () => void): () => void;
+  /** The password hashing that `postern user add` uses. */
+  readonly passwords: PasswordHashing;
+}
+
+/** A plugin's log. */
+export interface PluginLog {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+/** Fields of a log event. */
+export type LogFields = { readonly [name: string]: string | number | boolean | undefined };
+
+/** A plugin's metrics. */
+export interface PluginMetrics {
+  /** Adds to a counter (default 1). */
+  count(name: string, by?: number): void;
+  /** Observes a value. */
+  observe(name: string, value: number): void;
+}
+
+/** A window's or bucket's answer. */
+export interface Take {
+  /** Whether the amount was taken; when false, nothing was. */
+  readonly taken: boolean;
+  /** What is left after this call. */
+  readonly left: number;
+  /** Milliseconds until the same amount could be taken; 0 when it was. */
+  readonly retryAfter: number;
+}
+
+/** Shared state with expiry. Synchronous in memory, so the answer may be a value or a promise: `await` it, or test for one. */
+export interface PluginState {
+  /** Takes `amount` from a sliding window of `limit` per `window` milliseconds. Exact under concurrency. */
+  window(key: string, amount: number, limit: number, window: number): Take | Promise<Take>;
+  /** Takes `amount` from a token bucket of `capacity`, refilled evenly by `refill` tokens per `per` milliseconds. */
+  bucket(
+    key: string,
+    amount: number,
+    capacity: number,
+    refill: number,
+    per: number,
+  ): Take | Promise<Take>;
+  /** Adds a key for `ttl` milliseconds; tells whether it was there already. */
+  seen(key: string, ttl: number): boolean | Promise<boolean>;
+  get(key: string): string | undefined | Promise<string | undefined>;
+  set(key: string, value: string, ttl: number): void | Promise<void>;
+  /** Adds to a counter that expires `ttl` milliseconds after its first addition; gives the sum. */
+  add(key: string, by: number, ttl: number): number | Promise<number>;
+  delete(key: string): void | Promise<void>;
+}
+
+/** A named fact. */
+export interface Note<T> {
+  /** Give it for this session or transaction (`tx` facts carry their session). */
+  set(on: object, value: T): void;
+  get(on: object): T | undefined;
+}
+
+/** Password hashes by PHC strings: argon2id, scrypt, bcrypt. */
+export interface PasswordHashing {
+  /** True when the password matches. An unknown format rejects. */
+  verify(hash: string, password: string): Promise<boolean>;
+  /** An argon2id PHC string. */
+  hash(password: string): Promise<string>;
+}

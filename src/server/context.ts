@@ -1,0 +1,45 @@
+/**
+ * What all sessions of one generation share. A session keeps the context it began with: reload makes another one.
+ * @module
+ */
+import type { Pipeline } from "../pipeline/pipeline.ts";
+import type { SessionFacts } from "../plugin/facts.ts";
+import type { Ask, ServerPolicy, ServerState } from "../session/server.ts";
+import type { ListenerSettings, Settings } from "../settings/settings.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Deadlines } from "../transport/deadlines.ts";
+import type { TlsServerContext } from "../transport/duplex.ts";
+import type { Upstreams } from "../upstream/upstreams.ts";
+import type { Reply } from "../wire/reply.ts";
+import type { NetworkList } from "./networks.ts";
+import type { TransactionRecord } from "./record.ts";
+import type { Session } from "./session.ts";
+
+/** A listener, compiled. */
+export interface ServerListener {
+  readonly settings: ListenerSettings;
+  /** `220 mx.example.org ESMTP Postern` with CRLF. */
+  readonly banner: string;
+  readonly proxy: NetworkList;
+  readonly xclient: NetworkList;
+}
+
+/** Shared by the sessions of one generation. */
+export interface ServerContext {
+  readonly settings: Settings;
+  readonly pipeline: Pipeline;
+  readonly upstreams: Upstreams;
+  readonly deadlines: Deadlines;
+  readonly log: Log;
+  /** Wall clock, milliseconds. */
+  readonly now: () => number;
+  readonly tls: TlsServerContext | undefined;
+  /** Milliseconds that the reply to a failed login waits, times the failures so far (R17). */
+  readonly authDelay: number;
+  /** What this client may do and is offered at this moment. */
+  policyFor(listener: ServerListener, facts: SessionFacts): ServerPolicy;
+  greeting(policy: ServerPolicy, state: ServerState, ask: Extract<Ask, { ask: "helo" }>): Reply;
+  /** A transaction is over. */
+  recorded(record: TransactionRecord): void;
+  closed(session: Session): void;
+}

@@ -1,0 +1,296 @@
+/**
+ * The content of one message on its way from the receiver to the leg: header block collected and edited once, body passed
+ * on as it comes, the dot held back until every verdict is in (R1, R3).
+ *
+ * Owns: the message from 354 to the answer. Never: an Effect or a promise per chunk; a copy where a view does.
+ * A refused message is read to its end and thrown away, then answered.
+ * @module
+ */
+import * as Effect from "effect/Effect";
+import { isRefusal, type Outcome, type Refusal } from "../pipeline/algebra.ts";
+import type { BodyPipeline } from "../pipeline/body.ts";
+import type { SessionPipeline } from "../pipeline/pipeline.ts";
+import type { Transaction } from "../pipeline/transaction.ts";
+import type { Leg, LegDown } from "../upstream/leg.ts";
+import { concat } from "../wire/bytes.ts";
+import { stuff, Stuffer, unstuff, Unstuffer } from "../wire/dot.ts";
+import { findHeaderEnd, HeaderBlock } from "../wire/headers.ts";
+import type { Reply } from "../wire/reply.ts";
+import { answers, downReply, refusalReply, relayed } from "./answers.ts";
+
+/** What a transfer needs of its session. */
+export interface TransferHost {
+  readonly pipeline: SessionPipeline;
+  readonly limits: {
+    readonly messageSize: number;
+    readonly headerSize: number;
+    readonly hops: number;
+  };
+  /** Runs an Effect; the session reads no further until `done` was called, which may be at once. */
+  run<A>(effect: Effect.Effect<A>, done: (value: A) => void): void;
+  /** As `run`, but not interrupted when the client goes. */
+  commit<A>(effect: Effect.Effect<A>, done: (value: A) => void): void;
+  /** The leg takes octets again. */
+  resume(): void;
+  /** The upstream's text may reach the client. */
+  readonly passText: boolean;
+}
+
+/** How a message ended. */
+export interface Ending {
+  readonly reply: Reply;
+  readonly refusedBy?: Refusal;
+  readonly down?: LegDown;
+  readonly upstreamReply?: Reply;
+  readonly discarded?: string;
+}
+
+const nothing = new Uint8Array(0);
+
+/** One message. Calls come in order: push*, then finish or abort. */
+export class Transfer {
+  readonly #host: TransferHost;
+  readonly #tx: Transaction;
+  readonly #leg: Leg;
+  /** `wire`: dots are stuffed already (DATA); `plain`: they are not (BDAT). */
+  readonly #form: "wire" | "plain";
+  #head: Uint8Array | undefined = nothing;
+  #searched = 0;
+  #body: BodyPipeline | undefined;
+  #unstuffer: Unstuffer | undefined;
+  #stuffer: Stuffer | undefined;
+  #ending: Ending | undefined;
+  #blocked = false;
+
+  constructor(host: TransferHost, tx: Transaction, leg: Leg, form: "wire" | "plain") {
+    this.#host = host;
+    this.#tx = tx;
+    this.#leg = leg;
+    this.#form = form;
+    leg.drained = () => {
+      if (!this.#blocked) return;
+      this.#blocked = false;
+      host.resume();
+    };
+    leg.failed = (down) => {
+      this.#end({ reply: downReply(down), down });
+      if (this.#blocked) {
+        this.#blocked = false;
+        host.resume();
+      }
+    };
+  }
+
+  /** True: the leg is slower than the client; nothing may be pushed until `resume`. */
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
+  /** True once the answer is known; content is thrown away. */
+  get over(): boolean {
+    return this.#ending !== undefined;
+  }
+
+  /** The next octets. */
+  push(chunk: Uint8Array, size: number): void {
+    this.#tx.size = size;
+    if (this.#ending !== undefined) return;
+    const { limits } = this.#host;
+    if (limits.messageSize > 0 && size > limits.messageSize) {
+      this.refuse(answers.tooLarge);
+      return;
+    }
+    if (this.#head === undefined) this.#pass(chunk);
+    else this.#collect(this.#head, chunk);
+  }
+
+  /** Answers with this at the end, and passes nothing on any more. */
+  refuse(answer: Reply): void {
+    this.#end({ reply: answer });
+  }
+
+  /** The content is complete; `done` is told how it ended. `size`: its octets. */
+  finish(size: number, done: (ending: Ending) => void): void {
+    this.#tx.size = size;
+    if (this.#ending === undefined && this.#head !== undefined) {
+      // A message without an empty line is all header.
+      this.#headerComplete(this.#head, nothing, () => this.#judge(done));
+      return;
+    }
+    this.#judge(done);
+  }
+
+  /** The leg has taken nothing for too long. */
+  stalled(): void {
+    this.#blocked = false;
+    this.refuse(answers.upstreamStalled);
+  }
+
+  /** The message will not be complete: nothing of it is delivered. */
+  abort(): void {
+    this.#body?.cancel();
+    this.#leg.release();
+  }
+
+  #end(ending: Ending): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = ending;
+    this.#head = undefined;
+    this.#body?.cancel();
+    this.#leg.release();
+  }
+
+  #collect(before: Uint8Array, chunk: Uint8Array): void {
+    const head = before.length === 0 ? chunk : concat([before, chunk]);
+    const end = findHeaderEnd(head, this.#searched);
+    if (end < 0) {
+      this.#head = head;
+      this.#searched = Math.max(0, head.length - 3);
+      if (head.length > this.#host.limits.headerSize) this.refuse(answers.headerTooLarge);
+      return;
+    }
+    if (end > this.#host.limits.headerSize) {
+      this.refuse(answers.headerTooLarge);
+      return;
+    }
+    const rest = end === head.length ? nothing : head.subarray(end);
+    this.#headerComplete(end === head.length ? head : head.subarray(0, end), rest, () => {});
+  }
+
+  /** The header block in the client's form; `then` runs when its octets are on their way or the message is refused. */
+  #headerComplete(block: Uint8Array, rest: Uint8Array, then: () => void): void {
+    this.#head = undefined;
+    const { pipeline, limits } = this.#host;
+    const header = new HeaderBlock(this.#form === "wire" ? unstuff(block) : block);
+    if (header.count("received") >= limits.hops) {
+      this.refuse(answers.loop);
+      then();
+      return;
+    }
+    this.#settled(pipeline.header(this.#tx, header), (outcome) => {
+      if (!this.#refused(outcome)) {
+        const octets = header.edited
+          ? stuff(header.apply())
+          : this.#form === "wire"
+          ? block
+          : stuff(block);
+        this.#body = pipeline.body(this.#tx);
+        this.#write(octets);
+        // BDAT content may end within a header line; the dot may not stand behind it.
+        if (rest.length === 0 && !endsLine(octets)) this.#write(lineEnd);
+        if (rest.length > 0) this.#pass(rest);
+      }
+      then();
+    });
+  }
+
+  #pass(chunk: Uint8Array): void {
+    const body = this.#body;
+    if (body === undefined) {
+      this.#write(this.#form === "wire" ? chunk : this.#stuffed(chunk));
+      return;
+    }
+    const plain = this.#form === "plain"
+      ? chunk
+      : (this.#unstuffer ??= new Unstuffer()).push(chunk);
+    const next = body.push(plain);
+    if ("fault" in next) {
+      this.#end({ reply: refusalReply(next.fault), refusedBy: next.fault });
+      return;
+    }
+    this.#write(
+      body.observeOnly && this.#form === "wire" ? chunk : this.#stuffed(next),
+    );
+    if (body.full) this.#host.run(body.room(), () => {});
+  }
+
+  #stuffed(plain: Uint8Array): Uint8Array {
+    return (this.#stuffer ??= new Stuffer()).push(plain);
+  }
+
+  #write(octets: Uint8Array): void {
+    if (octets.length > 0 && !this.#leg.write(octets)) this.#blocked = true;
+  }
+
+  /** End hooks, then the dot. */
+  #judge(done: (ending: Ending) => void): void {
+    if (this.#ending !== undefined) {
+      done(this.#ending);
+      return;
+    }
+    const { pipeline } = this.#host;
+    this.#settled(this.#body?.finish(), (scanned) => {
+      if (this.#refused(scanned)) {
+        this.#judge(done);
+        return;
+      }
+      this.#settled(pipeline.end(this.#tx), (outcome) => {
+        if (this.#refused(outcome) || this.#ruled()) this.#judge(done);
+        else this.#commit(done);
+      });
+    });
+  }
+
+  /** A discard, or a quarantine that came too late to choose another upstream. */
+  #ruled(): boolean {
+    const { ruling } = this.#tx;
+    if (ruling.verdict === "discard") {
+      this.#end({ reply: answers.accepted, discarded: ruling.reason });
+      return true;
+    }
+    if (ruling.verdict === "quarantine" && ruling.upstream !== this.#leg.upstream) {
+      this.#end({ reply: answers.internal });
+      return true;
+    }
+    return false;
+  }
+
+  /** The dot: from here to the reply nothing interrupts (R1). */
+  #commit(done: (ending: Ending) => void): void {
+    if (this.#ending !== undefined) {
+      done(this.#ending);
+      return;
+    }
+    const tail = this.#stuffer === undefined ? undefined : missingLineEnd(this.#stuffer);
+    const sent = Effect.match(this.#leg.finish(tail), {
+      onSuccess: (answer): Ending => ({
+        reply: relayed(answer, "end", this.#host.passText),
+        upstreamReply: answer,
+      }),
+      onFailure: (down): Ending => ({ reply: downReply(down), down }),
+    });
+    this.#host.commit(Effect.uninterruptible(sent), (ending) => {
+      this.#ending ??= ending;
+      this.#leg.release();
+      done(ending);
+    });
+  }
+
+  #refused(outcome: Outcome | undefined): boolean {
+    if (outcome !== undefined && isRefusal(outcome.verdict)) {
+      this.#end({ reply: refusalReply(outcome.verdict), refusedBy: outcome.verdict });
+    }
+    return this.#ending !== undefined;
+  }
+
+  /** Goes on at once with a plain outcome, later with one that is awaited. */
+  #settled(
+    outcome: Outcome | Effect.Effect<Outcome> | undefined,
+    next: (outcome: Outcome | undefined) => void,
+  ): void {
+    if (outcome !== undefined && Effect.isEffect(outcome)) this.#host.run(outcome, next);
+    else next(outcome);
+  }
+}
+
+const lineEnd = new Uint8Array([0x0d, 0x0a]);
+
+function endsLine(octets: Uint8Array): boolean {
+  return octets.length === 0 || octets[octets.length - 1] === 0x0a;
+}
+
+/** CRLF where the content does not end with one: BDAT content need not (RFC 3030), the dot needs it. */
+function missingLineEnd(stuffer: Stuffer): Uint8Array | undefined {
+  const terminator = stuffer.terminator();
+  return terminator.length > 3 ? terminator.subarray(0, terminator.length - 3) : undefined;
+}

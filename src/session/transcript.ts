@@ -1,0 +1,56 @@
+/**
+ * What was said, without what must not be known: the event log of a session in the form of dialogues (`C:`, `S:`, `U>`, `U<`).
+ * Credentials (RFC 4954) and content never enter it (R18).
+ * @module
+ */
+import { printable } from "../wire/printable.ts";
+
+/** Whose line it is: client, us, us to the upstream, the upstream to us. */
+export type Speaker = "C" | "S" | "U>" | "U<";
+
+/** A command line fit for a log: the arguments of AUTH are cut off. */
+export function redact(line: string): string {
+  const auth = /^(auth[ \t]+[A-Za-z0-9_-]{1,20})[ \t]+\S/i.exec(line);
+  return printable(auth === null ? line : `${auth[1]} ***`, 512);
+}
+
+/** A bounded list of lines; the oldest go first. */
+export class Transcript {
+  readonly #lines: string[] = [];
+  readonly #limit: number;
+  #dropped = 0;
+
+  /** Keeps at most `limit` lines. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** A command or a reply line. */
+  line(speaker: Speaker, text: string): void {
+    this.#push(`${speaker.length === 1 ? `${speaker}:` : speaker} ${redact(text)}`);
+  }
+
+  /** A line of a SASL exchange: only that it was there. */
+  secret(speaker: Speaker): void {
+    this.#push(`${speaker.length === 1 ? `${speaker}:` : speaker} ***`);
+  }
+
+  /** Content: only how much. */
+  content(speaker: Speaker, octets: number): void {
+    this.#push(`# ${speaker} ${octets} octets of content`);
+  }
+
+  /** Everything kept, one line each, as a dialogue. */
+  toDialogue(): string {
+    const head = this.#dropped > 0 ? [`# ${this.#dropped} earlier lines are not kept`] : [];
+    return [...head, ...this.#lines, ""].join("\n");
+  }
+
+  #push(text: string): void {
+    this.#lines.push(text);
+    if (this.#lines.length > this.#limit) {
+      this.#lines.shift();
+      this.#dropped += 1;
+    }
+  }
+}

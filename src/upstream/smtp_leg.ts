@@ -1,0 +1,230 @@
+/**
+ * A transaction on one SMTP connection (RFC 5321 section 3.3): MAIL with the first RCPT, RCPT, DATA, the body, the dot.
+ * Sends only parameters the server offers (R23), built from parsed values (R22).
+ * @module
+ */
+import * as Effect from "effect/Effect";
+import type { Timeouts } from "../settings/settings.ts";
+import { formatMailParams, formatRcptParams, type MailParams } from "../wire/params.ts";
+import { formatPath } from "../wire/path.ts";
+import { type Reply, reply } from "../wire/reply.ts";
+import { formatXforward } from "../wire/xclient.ts";
+import type { ClientIdentity } from "./dial.ts";
+import { type Leg, LegDown, type LegEnvelope, type LegRecipient } from "./leg.ts";
+import type { Lease, Pool } from "./pool.ts";
+
+const terminator = new Uint8Array([0x2e, 0x0d, 0x0a]);
+
+type Progress = "start" | "open" | "refused" | "body" | "done" | "over";
+
+/** One transaction on one connection. */
+export class SmtpLeg implements Leg {
+  drained: () => void = () => {};
+  failed: (error: LegDown) => void = () => {};
+
+  readonly #pool: Pool;
+  readonly #lease: Lease;
+  readonly #envelope: LegEnvelope;
+  readonly #timeouts: Timeouts;
+  readonly #xforward: ClientIdentity | undefined;
+  #progress: Progress = "start";
+  #refusal: Reply | undefined;
+  #broken: LegDown | undefined;
+
+  constructor(
+    pool: Pool,
+    lease: Lease,
+    envelope: LegEnvelope,
+    timeouts: Timeouts,
+    xforward: ClientIdentity | undefined,
+    readonly upstream: string,
+  ) {
+    this.#pool = pool;
+    this.#lease = lease;
+    this.#envelope = envelope;
+    this.#timeouts = timeouts;
+    this.#xforward = xforward;
+  }
+
+  get server(): string {
+    return this.#lease.server.name;
+  }
+
+  /** The connection this transaction runs on. */
+  get lease(): Lease {
+    return this.#lease;
+  }
+
+  rcpt(recipient: LegRecipient): Effect.Effect<Reply, LegDown> {
+    if (this.#refusal !== undefined) return Effect.succeed(this.#refusal);
+    const { extensions } = this.#lease.connection;
+    const params = extensions.dsn ? formatRcptParams(recipient.params) : "";
+    const rcpt = `RCPT TO:${formatPath(recipient.to)}${params}`;
+    if (this.#progress !== "start") {
+      return Effect.map(this.#exchange([rcpt]), (replies) => replies[0] as Reply);
+    }
+    const refusal = this.#cannot(recipient);
+    if (refusal !== undefined) return Effect.succeed(refusal);
+    const before = this.#forwardLines();
+    // From here on the server may hold a transaction, whether we see its replies or not.
+    this.#progress = "open";
+    return Effect.map(this.#exchange([...before, this.#mail(), rcpt]), (replies) => {
+      const mail = replies[before.length] as Reply;
+      if (mail.code >= 400) {
+        this.#refusal = mail;
+        this.#progress = "refused";
+        return mail;
+      }
+      return replies[before.length + 1] as Reply;
+    });
+  }
+
+  data(): Effect.Effect<Reply, LegDown> {
+    this.#progress = "body";
+    return Effect.flatMap(
+      this.#lease.connection.exchange(["DATA"], "data", this.#timeouts.upstreamCommand),
+      ([answer]) => {
+        const got = answer as Reply;
+        if (got.code === 421 || (got.code < 400 && got.code !== 354)) return this.#odd(got, "data");
+        if (got.code === 354) this.#beginBody();
+        else this.#progress = "open";
+        return Effect.succeed(got);
+      },
+    );
+  }
+
+  write(chunk: Uint8Array): boolean {
+    return this.#lease.connection.write(chunk);
+  }
+
+  finish(last?: Uint8Array): Effect.Effect<Reply, LegDown> {
+    return Effect.callback<Reply, LegDown>((resume) => {
+      const { connection } = this.#lease;
+      if (this.#broken !== undefined) {
+        resume(Effect.fail(this.#broken));
+        return;
+      }
+      if (last !== undefined && last.length > 0) connection.write(last);
+      connection.onDrain = () => {};
+      connection.write(terminator);
+      connection.expect("dot", this.#timeouts.upstreamDataEnd, (result) => {
+        if (result instanceof LegDown) {
+          resume(Effect.fail(result));
+          return;
+        }
+        if (result.code >= 300 && result.code < 400) {
+          resume(this.#odd(result, "dot"));
+          return;
+        }
+        this.#progress = result.code === 421 ? "body" : "done";
+        resume(Effect.succeed(result));
+      });
+    });
+  }
+
+  release(): void {
+    const was = this.#progress;
+    if (was === "over") return;
+    this.#progress = "over";
+    const { connection } = this.#lease;
+    connection.onDrain = () => {};
+    connection.onUnasked = () => {};
+    switch (was) {
+      case "body":
+        // Without the dot: what has been sent so far is nothing (R3).
+        connection.destroy("dropped without the dot");
+        return;
+      case "done":
+      case "start":
+        this.#pool.release(this.#lease);
+        return;
+      default:
+        connection.send("RSET\r\n");
+        connection.expect("envelope", this.#timeouts.upstreamCommand, (result) => {
+          if (result instanceof LegDown) return;
+          if (result.code === 250) this.#pool.release(this.#lease);
+          else connection.destroy("answered RSET oddly");
+        });
+    }
+  }
+
+  #beginBody(): void {
+    const { connection } = this.#lease;
+    connection.onDrain = () => this.drained();
+    connection.onUnasked = (down) => {
+      this.#broken = down;
+      this.failed(down);
+    };
+  }
+
+  /** Envelope lines and their replies; what a server may not say here is a failure of the server. */
+  #exchange(lines: readonly string[]): Effect.Effect<readonly Reply[], LegDown> {
+    return Effect.flatMap(
+      this.#lease.connection.exchange(lines, "envelope", this.#timeouts.upstreamCommand),
+      (replies) => {
+        const odd = replies.find((r) => r.code === 421 || (r.code >= 300 && r.code < 400));
+        return odd === undefined ? Effect.succeed(replies) : this.#odd(odd, "envelope");
+      },
+    );
+  }
+
+  #odd(answer: Reply, phase: LegDown["phase"]): Effect.Effect<never, LegDown> {
+    const { connection } = this.#lease;
+    connection.destroy("answered out of turn");
+    return Effect.fail(
+      new LegDown({
+        message: `${connection.name}: answered ${answer.code} out of turn`,
+        phase,
+        ...(answer.code === 421 ? { reply: answer } : {}),
+      }),
+    );
+  }
+
+  #mail(): string {
+    const { extensions } = this.#lease.connection;
+    const { size, body, smtputf8, ret, envid, requiretls } = this.#envelope.params;
+    const params: { -readonly [K in keyof MailParams]: MailParams[K] } = {};
+    if (size !== undefined && extensions.size !== undefined) params.size = size;
+    if (body !== undefined && extensions.eightBitMime) params.body = body;
+    if (smtputf8 !== undefined && extensions.smtputf8) params.smtputf8 = smtputf8;
+    if (requiretls !== undefined) params.requiretls = requiretls;
+    if (extensions.dsn) {
+      if (ret !== undefined) params.ret = ret;
+      if (envid !== undefined) params.envid = envid;
+    }
+    return `MAIL FROM:${formatPath(this.#envelope.from)}${formatMailParams(params)}`;
+  }
+
+  /** What this server cannot honour is refused here, not dropped. */
+  #cannot(recipient: LegRecipient): Reply | undefined {
+    const { connection } = this.#lease;
+    const { extensions } = connection;
+    const { from, params } = this.#envelope;
+    if (!extensions.smtputf8 && (recipient.to.utf8 || (from !== null && from.utf8))) {
+      return reply(550, "5.6.7", "Internationalized addresses cannot be passed on");
+    }
+    if (params.smtputf8 && !extensions.smtputf8) {
+      return reply(550, "5.6.7", "SMTPUTF8 cannot be passed on");
+    }
+    if (params.requiretls && !(extensions.requiretls && connection.secure)) {
+      return reply(550, "5.7.30", "REQUIRETLS support required");
+    }
+    if (params.size !== undefined && extensions.size && params.size > extensions.size) {
+      return reply(552, "5.3.4", "Message size exceeds fixed maximum message size");
+    }
+    return undefined;
+  }
+
+  #forwardLines(): readonly string[] {
+    const identity = this.#xforward;
+    const { xforward } = this.#lease.connection.extensions;
+    if (identity === undefined || xforward.length === 0) return [];
+    return formatXforward({
+      NAME: identity.name ?? null,
+      ADDR: identity.remote.address,
+      PORT: identity.remote.port,
+      PROTO: identity.esmtp ? "ESMTP" : "SMTP",
+      HELO: identity.helo === "" ? null : identity.helo,
+    }, xforward);
+  }
+}
