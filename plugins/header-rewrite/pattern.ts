@@ -23,12 +23,18 @@ interface Item {
   readonly optional: boolean;
   /** `^`, `$`, `\b`, `\B`. */
   readonly anchor?: string;
-  /** Ambiguous repeats inside it. */
-  readonly inside?: number;
+  /** What is inside a group. */
+  readonly inside?: Cost;
   /** Holds a repeat at any depth. */
   readonly anyRepeat?: boolean;
   /** A fixed count over one. */
   readonly counted?: boolean;
+}
+
+/** Powers of the length: ways to match, and time. */
+interface Cost {
+  readonly ways: number;
+  readonly depth: number;
 }
 
 /** What is wrong with a pattern; undefined: nothing. */
@@ -157,41 +163,50 @@ class Reader {
       throw new Refused("a repeat inside a repeat");
     }
     if (!quantified && branches.length === 1) return branches[0]!;
-    const inside = branches.map((branch) => ambiguous(branch, this.#flags, false));
+    const costs = branches.map((branch) => measure(branch, this.#flags, false));
+    const inside = {
+      ways: Math.max(...costs.map(({ ways }) => ways)),
+      depth: Math.max(...costs.map(({ depth }) => depth)),
+    };
     return [{
       source: undefined,
       repeats,
       optional,
       counted,
-      inside: Math.max(...inside),
+      inside,
       anyRepeat,
     }];
   }
 }
 
-/** The power of the length that matching can cost: one for each ambiguous repeat, one for starting anywhere. */
+/** The power of the length that matching can cost: that of its parts, and one for starting anywhere. */
 function power(items: readonly Item[], flags: string): number {
   const first = items.find((item) => item.anchor !== "\\b");
-  const anywhere = first?.anchor === "^" ? 0 : 1;
-  const repeats = items.some((item) => item.repeats || item.anyRepeat === true) ? 1 : 0;
-  return anywhere + Math.max(repeats, ambiguous(items, flags, true));
+  return (first?.anchor === "^" ? 0 : 1) + measure(items, flags, true).depth;
 }
 
-/** Repeats whose end is not settled by the character behind them. */
-function ambiguous(items: readonly Item[], flags: string, atEnd: boolean): number {
-  let sum = 0;
+/**
+ * A repeat costs a walk over the text for each way to come to it. It multiplies the ways for what follows unless the
+ * character behind it settles where it ends.
+ */
+function measure(items: readonly Item[], flags: string, atEnd: boolean): Cost {
+  let ways = 0;
+  let depth = 0;
   for (let i = 0; i < items.length; i++) {
     const item = items[i]!;
-    sum += item.inside ?? 0;
-    if (!item.repeats) continue;
-    // Nothing behind it can fail: the first try is the match.
-    if (atEnd && i === items.length - 1) continue;
+    if (item.inside !== undefined) {
+      depth = Math.max(depth, ways + item.inside.depth);
+      ways += item.inside.ways;
+    }
+    // Nothing behind the last one can fail: the first try is the match.
+    if (!item.repeats || (atEnd && i === items.length - 1)) continue;
+    depth = Math.max(depth, ways + 1);
     const next = items[i + 1];
     const settled = next !== undefined && !next.optional &&
       disjoint(item.source, next.source, flags);
-    if (!settled) sum++;
+    if (!settled) ways++;
   }
-  return sum;
+  return { ways, depth };
 }
 
 const probes = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code));

@@ -24,9 +24,11 @@ export function fromDomain(helo: string): string | undefined {
     const inside = helo.slice(1, -1);
     // A zone (`%eth0`) is no part of a literal, and could hold anything.
     if (inside.includes("%")) return undefined;
-    const v6 = /^ipv6:/i.test(inside);
-    const octets = parseAddress(v6 ? inside.slice(5) : inside);
-    return octets !== undefined && v6 === inside.includes(":") ? helo : undefined;
+    const tagged = /^ipv6:/i.test(inside);
+    const address = tagged ? inside.slice(5) : inside;
+    return parseAddress(address) !== undefined && tagged === address.includes(":")
+      ? helo
+      : undefined;
   }
   // Underscores are no part of a domain but common in host names, and harmless here.
   return /^[A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*\.?$/.test(helo) ? helo : undefined;

@@ -45,7 +45,7 @@ export const MOST_PROBLEMS = 20;
 export function parseSettings(text: string, options: ParseOptions): ParseResult {
   let value: unknown;
   try {
-    value = parseToml(text);
+    value = parseToml(text.replace(/^\ufeff/, ""));
   } catch (error) {
     return { ok: false, problems: [syntaxProblem(error, options.file)] };
   }

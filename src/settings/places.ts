@@ -32,7 +32,8 @@ interface Node {
 export function places(text: string): Places | undefined {
   let root: Node;
   try {
-    root = index(parseTOML(text));
+    // A byte order mark is no column, and this parser, unlike the one that reads the values, does not know it.
+    root = index(parseTOML(text.replace(/^\ufeff/, "")));
   } catch {
     return undefined;
   }

@@ -39,7 +39,7 @@ const verdict: fc.Arbitrary<Verdict> = fc.oneof(
     verdict: fc.constant("rewrite" as const),
     to: fc.array(fc.constantFrom("a@x.test", "b@x.test"), { minLength: 1, maxLength: 3 }),
   }),
-);
+).map((made) => ({ ...made }));
 const outcome: fc.Arbitrary<Outcome> = fc
   .array(fc.tuple(verdict, fc.constantFrom("p", "q", "r")), { maxLength: 4 })
   .map((list) => list.reduce((sum, [v, p]) => combine(sum, outcomeOf(v, p, 1e6)), PASS));

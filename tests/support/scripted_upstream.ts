@@ -199,7 +199,12 @@ export class ScriptedUpstream implements AsyncDisposable {
         last = Buffer.from(action.octets).toString();
         await io.write(action.octets);
       } else if (action.act === "endless") {
-        while (io.ending === undefined) await io.write(action.octets);
+        const block = action.octets.repeat(Math.ceil(4096 / action.octets.length));
+        while (io.ending === undefined) {
+          await io.write(block);
+          // A write that the kernel takes at once gives nobody else a turn.
+          await new Promise((resolve) => setImmediate(resolve));
+        }
         return "over";
       } else if (action.act === "starttls") await this.#secure(io, connection);
       else {

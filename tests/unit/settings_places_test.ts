@@ -57,6 +57,11 @@ test("what is not there gives what is around it", () => {
   assert.deepEqual(locate(TEXT, ["log", "level"]), { line: 1, column: 1 });
 });
 
+test("a byte order mark is no column", () => {
+  assert.deepEqual(locate("\ufeffa = 5\r\nb = 6\r\n", ["a"]), { line: 1, column: 5 });
+  assert.deepEqual(locate("\ufeffa = 5\r\nb = 6\r\n", ["b"]), { line: 2, column: 5 });
+});
+
 test("no TOML, no place", () => {
   assert.equal(locate("a = = 1", ["a"]), undefined);
   assert.equal(locate("a = [".repeat(50_000), ["a"]), undefined);

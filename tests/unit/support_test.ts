@@ -300,7 +300,7 @@ C! close
 U! closed before dot
 U! close
 S! closed
-`.replaceAll("\\\\", "\\");
+`;
 
 describe("dialogues", () => {
   for (const transport of ["tcp", "tls"] as const) {
@@ -339,7 +339,9 @@ S! closed`;
     await assert.rejects(run(dot), /^Error: x\.dialogue:7: U! closed before dot\n.*end of data/s);
     await assert.rejects(run("S: 221 *"), /x\.dialogue:1: S: 221 \*\ngot "220 .*client side:\n</s);
     await assert.rejects(
-      run("S: 220 *\nC: FOO\nU> FOO\nU< 200 a\nU< 200 b\nU< 200 c\nS: ...\nS: 200 b\nC: BAR\nU> BAR"),
+      run(
+        "S: 220 *\nC: FOO\nU> FOO\nU< 200 a\nU< 200 b\nU< 200 c\nS: ...\nS: 200 b\nC: BAR\nU> BAR",
+      ),
       /the server said more than the dialogue/,
     );
   });
