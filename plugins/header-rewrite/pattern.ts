@@ -27,6 +27,8 @@ interface Item {
   readonly inside?: Cost;
   /** Holds a repeat at any depth. */
   readonly anyRepeat?: boolean;
+  /** Holds alternatives or optional parts. */
+  readonly choice?: boolean;
   /** A fixed count over one. */
   readonly counted?: boolean;
 }
@@ -154,7 +156,7 @@ class Reader {
     if (branches.length > 1) this.#choice();
     const anyRepeat = items.some((item) => item.repeats || item.anyRepeat === true);
     const choice = branches.length > 1 ||
-      items.some((item) => item.optional && item.anchor === undefined);
+      items.some((item) => item.choice === true || (item.optional && item.anchor === undefined));
     const quantified = this.#at > before;
     if (repeats && anyRepeat) throw new Refused("a repeat inside a repeat");
     if (repeats && choice) throw new Refused("a choice inside a repeat");
@@ -175,6 +177,7 @@ class Reader {
       counted,
       inside,
       anyRepeat,
+      choice,
     }];
   }
 }

@@ -16,8 +16,18 @@ export interface Named {
 const longest = 4096;
 const most = 50;
 
+/** `Name <address>` or an address alone, without any of the characters that need the long way. */
+const simple =
+  /^([^"(),:;<>@\\]{0,200})<([^"(),:;<>\\]{1,320})>[ \t]{0,20}$|^([^"(),:;<>\\\s]{1,320})$/;
+
 /** Addresses of a field, in order. */
 export function parseAddresses(text: string): readonly Named[] {
+  if (text === "") return [];
+  const one = simple.exec(text);
+  if (one !== null) {
+    const address = one[3] ?? one[2]!.trim();
+    return [{ name: (one[1] ?? "").trim(), address }];
+  }
   const found: Named[] = [];
   const end = Math.min(text.length, longest);
   let phrase = "";

@@ -67,6 +67,7 @@ function offsetOf(zone: string): number | undefined {
 }
 
 function withoutComments(text: string): string {
+  if (!text.includes("(")) return text;
   let depth = 0;
   let out = "";
   for (const char of text) {

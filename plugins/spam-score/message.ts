@@ -4,6 +4,7 @@
  */
 import type { HeaderView, SessionFacts, TransactionFacts } from "@postern/postern/plugin";
 import { type Named, parseAddresses } from "./addresses.ts";
+import { parseDate } from "./dates.ts";
 import { decodeWords } from "./words.ts";
 
 /** Facts before the content. */
@@ -63,6 +64,7 @@ export class Message implements Envelope {
   readonly #fields = new Map<string, string[]>();
   #from: readonly Named[] | undefined;
   #subject: string | undefined;
+  #date: number | undefined | null = null;
 
   constructor(envelope: Envelope, view: HeaderView, prefix = "x-spam-") {
     this.session = envelope.session;
@@ -99,6 +101,12 @@ export class Message implements Envelope {
   /** Addresses of the first From field. */
   get from(): readonly Named[] {
     return this.#from ??= parseAddresses(this.get("from") ?? "");
+  }
+
+  /** The Date field, in milliseconds since the epoch; undefined where it is missing or no date. */
+  get date(): number | undefined {
+    if (this.#date === null) this.#date = parseDate(this.get("date") ?? "");
+    return this.#date;
   }
 
   /** The subject, decoded. */

@@ -7,7 +7,6 @@
  */
 import { parseAddress } from "../shared/network.ts";
 import { domainOf, isAddress, organisation, parseAddresses } from "./addresses.ts";
-import { parseDate } from "./dates.ts";
 import type { Envelope, Message } from "./message.ts";
 import { decodeWords } from "./words.ts";
 
@@ -242,20 +241,19 @@ export const headerRules: readonly HeaderRule[] = [
     symbol: "BAD_DATE",
     points: 1.5,
     description: "The Date field holds no date",
-    check: (message) => message.count("date") > 0 && parseDate(message.get("date")!) === undefined,
+    check: (message) => message.count("date") > 0 && message.date === undefined,
   },
   {
     symbol: "DATE_IN_FUTURE",
     points: 2.5,
     description: "Date is more than a day ahead",
-    check: (message) => (parseDate(message.get("date") ?? "") ?? 0) > message.now + day,
+    check: (message) => (message.date ?? 0) > message.now + day,
   },
   {
     symbol: "DATE_IN_PAST",
     points: 1.5,
     description: "Date is more than a year ago",
-    check: (message) =>
-      (parseDate(message.get("date") ?? "") ?? Infinity) < message.now - 365 * day,
+    check: (message) => (message.date ?? Infinity) < message.now - 365 * day,
   },
   {
     symbol: "MISSING_MESSAGE_ID",
@@ -283,7 +281,9 @@ export const headerRules: readonly HeaderRule[] = [
     points: 1.2,
     description: "The subject shouts",
     check: ({ subject }) => {
-      if (!/\S\s+\S/.test(subject.slice(0, 200))) return false;
+      if (/[a-z]/.test(subject.slice(0, 200)) || !/\S\s+\S/.test(subject.slice(0, 200))) {
+        return false;
+      }
       let letters = 0;
       for (const char of subject.slice(0, 200)) {
         const upper = char.toUpperCase();
@@ -300,7 +300,8 @@ export const headerRules: readonly HeaderRule[] = [
     description: "The subject is full of !, ? and $",
     check: ({ subject }) => {
       let marks = 0;
-      for (const char of subject.slice(0, 200)) {
+      for (let i = Math.min(subject.length, 200) - 1; i >= 0; i--) {
+        const char = subject[i];
         if (char === "!" || char === "?" || char === "$") marks++;
       }
       return marks >= 4;

@@ -368,8 +368,21 @@ describe("readers", () => {
       { name: "", address: "k@l" },
     ]);
     assert.deepEqual(parseAddresses(""), []);
+    assert.deepEqual(parseAddresses("A b <c@d> "), [{ name: "A b", address: "c@d" }]);
+    assert.deepEqual(parseAddresses("c@d"), [{ name: "", address: "c@d" }]);
     assert.equal(organisation("a.b.example.co.uk"), "example.co.uk");
     assert.equal(organisation("mail.example.org"), "example.org");
+  });
+
+  test("the short way through an address list gives what the long way gives", () => {
+    const unit = fc.constantFrom(..."ab@. <>\t".split(""));
+    fc.assert(
+      fc.property(fc.string({ unit, maxLength: 20 }), (text) => {
+        // An empty comment changes nothing, but needs the long way.
+        assert.deepEqual(parseAddresses(text), parseAddresses(`()${text}`));
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   test("encoded words", () => {

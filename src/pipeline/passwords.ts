@@ -92,8 +92,9 @@ async function verifyScrypt(fields: readonly string[], password: string): Promis
   const options = { N, r, p, maxmem: 128 * r * (N + p + 2) };
   const actual = await new Promise<Uint8Array>((resolve, reject) =>
     scrypt(password, salt, expected.length, options, (error, key) => {
-      if (error === null) resolve(key);
-      else reject(new UnsupportedHash("Unsupported password hash: scrypt parameters"));
+      // Without an error it is null on Deno, undefined on Bun.
+      if (error) reject(new UnsupportedHash("Unsupported password hash: scrypt parameters"));
+      else resolve(key);
     })
   );
   return timingSafeEqual(actual, expected);

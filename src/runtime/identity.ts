@@ -4,10 +4,11 @@
  * Every failure is one line that names the path, what is wrong, and what to do. A private key is never part of a message.
  * @module
  */
-import { randomUUID, X509Certificate } from "node:crypto";
+import { randomUUID, type X509Certificate } from "node:crypto";
 import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { TlsIdentity } from "../transport/duplex.ts";
+import { dnsNames } from "./certificate_names.ts";
 import { errorCode } from "./node_errors.ts";
 import { certificateOf, checkPair, fingerprintOf } from "./node_tls.ts";
 
@@ -48,17 +49,10 @@ function isSelfSigned(certificate: X509Certificate): boolean {
 }
 
 function namesOf(certificate: X509Certificate): readonly string[] {
-  const listed = alternativeNames(certificate.subjectAltName ?? "")
-    .flatMap((entry) => entry.startsWith("DNS:") ? [entry.slice(4).toLowerCase()] : []);
+  const listed = dnsNames(certificate).map((name) => name.toLowerCase());
   if (listed.length > 0) return listed;
   const common = /^CN=(.+)$/m.exec(certificate.subject)?.[1];
   return common === undefined ? [] : [common.toLowerCase()];
-}
-
-/** Entries with odd characters are quoted, and may hold `, DNS:`: they are no host names and are left out (CVE-2021-44532). */
-function alternativeNames(text: string): readonly string[] {
-  const entries = text.match(/[A-Za-z ]+:(?:"(?:[^"\\]|\\.)*"|[^,"]*)/g) ?? [];
-  return entries.map((entry) => entry.trim()).filter((entry) => !entry.includes('"'));
 }
 
 /** Reads and checks one certificate (with its chain) and key. */

@@ -23,6 +23,7 @@ import type {
   TlsServerOptions,
   TransportError,
 } from "../transport/duplex.ts";
+import { hasForgedNames } from "./certificate_names.ts";
 
 /** RFC 9325 section 4.2, and the three of TLS 1.3 (a list without them would switch TLS 1.3 off). */
 const CIPHERS = [
@@ -282,10 +283,7 @@ export function clientRefusal(
   options: TlsClientOptions,
 ): TransportError | undefined {
   if (options.fingerprint === undefined) {
-    // The runtime has refused already; this is the second lock on the same door.
-    return options.verify && !socket.authorized
-      ? { kind: "certificate", message: "The server's certificate does not verify" }
-      : undefined;
+    return options.verify ? verifiedRefusal(socket, options.serverName) : undefined;
   }
   const peer = peerCertificate(socket);
   const found = peer === undefined ? "none" : fingerprintOf(peer.raw);
@@ -294,6 +292,23 @@ export function clientRefusal(
     kind: "certificate",
     message: `The server's certificate is not the pinned one: its fingerprint is ${found}`,
   };
+}
+
+/** The runtime has verified chain and name already; this is the second lock on the same door. */
+function verifiedRefusal(socket: tls.TLSSocket, serverName: string): TransportError | undefined {
+  const peer = peerCertificate(socket);
+  if (!socket.authorized || peer === undefined) {
+    return { kind: "certificate", message: "The server's certificate does not verify" };
+  }
+  const certificate = new X509Certificate(peer.raw);
+  const address = net.isIP(serverName) !== 0;
+  if (address ? certificate.checkIP(serverName) === undefined : hasForgedNames(certificate)) {
+    return {
+      kind: "certificate",
+      message: `The server's certificate has no true entry for ${serverName}`,
+    };
+  }
+  return undefined;
 }
 
 export function clientFacts(socket: tls.TLSSocket, options: TlsClientOptions): TlsFacts {

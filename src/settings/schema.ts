@@ -104,7 +104,7 @@ const limits = v.strictObject({
   ),
   transactions: v.optional(
     v.pipe(f.integer(1), v.description("Transactions of one session")),
-    100,
+    10_000,
   ),
   idle_commands: v.optional(
     v.pipe(

@@ -123,8 +123,8 @@ export interface TestPlugin extends Observed {
  * if (verdict.verdict !== "refuse") throw new Error("Expected a refusal");
  * ```
  */
-export async function runPlugin(
-  plugin: PluginModule<any> | PluginExports,
+export async function runPlugin<Options = any>(
+  plugin: PluginModule<Options> | PluginExports,
   options: RunOptions = {},
 ): Promise<TestPlugin> {
   const { services, ...observed } = testServices(options);

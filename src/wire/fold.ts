@@ -3,7 +3,7 @@
  * @module
  */
 import { MAX_TEXT_LINE } from "./limits.ts";
-import { octetLength } from "./text.ts";
+import { isAscii, octetLength } from "./text.ts";
 
 /** Octets of a line that RFC 5322 section 2.1.1 asks for. */
 const WANTED = 78;
@@ -20,21 +20,25 @@ export function foldField(name: string, value: string): string {
   if (/[\r\n\0]/.test(value)) {
     throw new TypeError(`Cannot write header field ${name}: CR, LF or NUL in its value`);
   }
+  const ascii = isAscii(value);
   let out = `${name}:`;
   let column = out.length;
+  // The first word has room beside the longest name, so a later rename cannot fail.
+  let limit = MAX_TEXT_LINE - MAX_NAME + name.length;
   // White space stays in front of its word: no line of white space alone can come of it.
-  for (const [index, piece] of (value.match(/[ \t]*[^ \t]+/g) ?? []).entries()) {
-    const text = index === 0 ? " " + piece.replace(/^[ \t]+/, "") : piece;
-    const octets = octetLength(text);
-    if (index > 0 && column + octets > WANTED) {
+  for (const piece of value.match(/[ \t]*[^ \t]+/g) ?? []) {
+    const first = out.length === name.length + 1;
+    const text = first ? " " + piece.replace(/^[ \t]+/, "") : piece;
+    const octets = ascii ? text.length : octetLength(text);
+    if (!first && column + octets > WANTED) {
       out += "\r\n";
       column = 0;
     }
     column += octets;
-    // The first word has room beside the longest name, so a later rename cannot fail.
-    if (column > (index === 0 ? MAX_TEXT_LINE - MAX_NAME + name.length : MAX_TEXT_LINE)) {
+    if (column > limit) {
       throw new TypeError(`Cannot write header field ${name}: a word is too long for a line`);
     }
+    limit = MAX_TEXT_LINE;
     out += text;
   }
   return out + "\r\n";

@@ -30,6 +30,9 @@ export class HeaderBlock {
   #readHead: Head | undefined;
   #readParts: Part[] | undefined;
   readonly #edits: HeaderEdit[] = [];
+  /** The fields that were prepended, in wire form, top to bottom. */
+  #onTop = "";
+  #onlyOnTop = true;
 
   /** The block with the empty line that ends it, or without one when the message has no body. Borrowed: it must not change. */
   constructor(block: Uint8Array) {
@@ -103,8 +106,13 @@ export class HeaderBlock {
 
   /** Asks for one edit. What cannot be written throws here, not in `apply`. */
   edit(edit: HeaderEdit): void {
-    if (edit.edit === "rename") checkName(edit.to);
-    else if (edit.edit !== "remove") foldField(edit.name, edit.value);
+    if (edit.edit === "prepend") {
+      this.#onTop = foldField(edit.name, edit.value) + this.#onTop;
+    } else {
+      if (edit.edit === "rename") checkName(edit.to);
+      else if (edit.edit !== "remove") foldField(edit.name, edit.value);
+      this.#onlyOnTop = false;
+    }
     this.#edits.push(edit);
   }
 
@@ -112,10 +120,10 @@ export class HeaderBlock {
   apply(): Uint8Array {
     if (this.#edits.length === 0) return this.#block;
     // Most messages only get trace fields: that needs no parse.
-    const parts = this.#edits.every((edit) => edit.edit === "prepend") ? [] : this.#parts;
-    const list = new EditList(parts);
+    if (this.#onlyOnTop) return this.#write(this.#onTop, NO_EDITS);
+    const list = new EditList(this.#parts);
     for (const edit of this.#edits) list.apply(edit);
-    return list.changed ? this.#write(list) : this.#block;
+    return list.changed ? this.#write(written(list.prepended.toReversed()), list) : this.#block;
   }
 
   get #head(): Head {
@@ -126,15 +134,16 @@ export class HeaderBlock {
     return this.#readParts ??= readParts(this.#block, this.#head);
   }
 
-  #write(list: EditList): Uint8Array {
+  #write(onTop: string, list: Pick<EditList, "kept" | "run" | "appended">): Uint8Array {
     const { top, headless } = this.#head;
     const pieces: Piece[] = [this.#block.subarray(0, top)];
-    addFields(pieces, list.prepended.toReversed());
+    addFields(pieces, onTop);
     let at = top;
     for (const entry of list.kept.slice(0, list.run)) at = this.#keep(pieces, entry, at);
-    addFields(pieces, list.appended);
+    const below = written(list.appended);
+    addFields(pieces, below);
     for (const entry of list.kept.slice(list.run)) at = this.#keep(pieces, entry, at);
-    if (headless && list.prepended.length + list.appended.length > 0) pieces.push("\r\n");
+    if (headless && onTop + below !== "") pieces.push("\r\n");
     pieces.push(this.#block.subarray(at));
     return concat(pieces);
   }
@@ -154,18 +163,23 @@ export class HeaderBlock {
 type Piece = Uint8Array | string;
 
 const LF = 10;
+const NO_EDITS = { kept: [], run: 0, appended: [] };
 const encoder = new TextEncoder();
 
 function isNamed(part: Part, key: string): boolean {
   return part.key === key && key !== "";
 }
 
-function addFields(pieces: Piece[], fields: readonly Added[]): void {
-  if (fields.length === 0) return;
+function written(fields: readonly Added[]): string {
+  return fields.map((field) => foldField(field.name, field.value)).join("");
+}
+
+function addFields(pieces: Piece[], lines: string): void {
+  if (lines === "") return;
   // The last line of a message that came by BDAT may lack its CRLF.
   const before = pieces[pieces.length - 1] ?? "";
   if (before.length > 0 && before.at(-1) !== LF && before.at(-1) !== "\n") pieces.push("\r\n");
-  for (const field of fields) pieces.push(foldField(field.name, field.value));
+  pieces.push(lines);
 }
 
 function concat(pieces: readonly Piece[]): Uint8Array {

@@ -20,6 +20,7 @@ export interface ProxyEndpoint {
 
 /** What a PROXY header says. */
 export interface ProxyHeader {
+  /** Of the protocol. */
   readonly version: 1 | 2;
   /** The client's end; undefined for LOCAL and UNKNOWN: then the connection's own addresses stand. */
   readonly source: ProxyEndpoint | undefined;

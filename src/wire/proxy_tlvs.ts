@@ -19,8 +19,11 @@ export interface ProxyTls {
   readonly version?: string;
   /** Common name of the client certificate's subject. */
   readonly commonName?: string;
+  /** Name of the cipher suite. */
   readonly cipher?: string;
+  /** With which the balancer's certificate was signed, for example `SHA256`. */
   readonly signatureAlgorithm?: string;
+  /** Of the balancer's certificate, for example `RSA2048`. */
   readonly keyAlgorithm?: string;
 }
 

@@ -73,6 +73,7 @@ function clean(text: string): string {
 
 /** Why an upstream's octets are no reply. Fit for a log; holds none of them. */
 export interface ReplyFault {
+  /** One sentence. */
   readonly fault: string;
 }
 

@@ -12,6 +12,7 @@ export interface PlainCredentials {
   readonly authzid: string;
   /** Identity that authenticates. */
   readonly authcid: string;
+  /** Not empty. */
   readonly password: string;
 }
 

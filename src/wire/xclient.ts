@@ -12,25 +12,39 @@ import { decodeXtext, encodeXtext } from "./xtext.ts";
 
 /** Attributes of one XCLIENT command; `null` is `[UNAVAILABLE]` or `[TEMPUNAVAIL]`. */
 export interface XclientAttributes {
+  /** The client's host name, where its address has one that leads back to it. */
   readonly NAME?: string | null;
+  /** The client's address, without `IPV6:`. */
   readonly ADDR?: string | null;
+  /** The client's port, 1 to 65535. */
   readonly PORT?: number | null;
+  /** What the client opened with: HELO or EHLO. */
   readonly PROTO?: "SMTP" | "ESMTP" | null;
+  /** The argument of its HELO or EHLO. */
   readonly HELO?: string | null;
+  /** Who it authenticated as. */
   readonly LOGIN?: string | null;
+  /** The address that the client connected to. */
   readonly DESTADDR?: string | null;
+  /** The port that the client connected to. */
   readonly DESTPORT?: number | null;
 }
 
 /** Attributes for XFORWARD; `null` is `[UNAVAILABLE]`. */
 export interface XforwardAttributes {
+  /** The client's host name, where its address has one that leads back to it. */
   readonly NAME?: string | null;
+  /** The client's address, without `IPV6:`. */
   readonly ADDR?: string | null;
+  /** The client's port, 1 to 65535. */
   readonly PORT?: number | null;
+  /** What the client opened with: HELO or EHLO. */
   readonly PROTO?: "SMTP" | "ESMTP" | null;
+  /** The argument of its HELO or EHLO. */
   readonly HELO?: string | null;
   /** The message's id with us, for the upstream's log. */
   readonly IDENT?: string | null;
+  /** Whether the client is one of ours. */
   readonly SOURCE?: "LOCAL" | "REMOTE" | null;
 }
 

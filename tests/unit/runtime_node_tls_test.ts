@@ -37,6 +37,10 @@ const expired = await testIdentity(["mx.test"], {
 /** Same issuer name, another key. */
 const forged = await testIdentity(["mx.test"], { ca: await testAuthority() });
 
+/** One DNS name that reads like two (CVE-2021-44532). */
+const comma = await testIdentity(["good.test", "a, DNS:evil.test"], { ca });
+const capital = await testIdentity(["MX.Test"], { ca });
+
 const mx: TlsIdentity = { ...leaf, names: ["mx.test"] };
 
 function serverContext(options: Partial<TlsServerOptions> = {}) {
@@ -705,6 +709,8 @@ describe("verification of a server", () => {
     ["a wildcard covers the name", other, { serverName: "a.wild.test" }, "served"],
     ["a wildcard covers one label only", other, { serverName: "a.b.wild.test" }, "certificate"],
     ["the issuer is forged", forged, {}, "certificate"],
+    ["a name only reads like ours", comma, { serverName: "evil.test" }, "certificate"],
+    ["the name is written in capitals", capital, {}, "served"],
     ["it has expired", expired, {}, "certificate"],
     ["an IP address is in the certificate", leaf, { serverName: "127.0.0.1" }, "served"],
     ["an IP address is not in it", leaf, { serverName: "127.0.0.2" }, "certificate"],

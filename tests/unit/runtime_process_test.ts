@@ -51,8 +51,11 @@ describe("process", () => {
     const keep = onSignal("SIGUSR2", () => resolve());
     const stop = onSignal("SIGUSR2", () => heard++);
     stop();
+    // Waiting for a signal alone keeps no process alive on Deno.
+    const alive = setInterval(() => {}, 1_000);
     process.kill(processId(), "SIGUSR2");
     await promise;
+    clearInterval(alive);
     keep();
     assert.equal(heard, 0);
   });
