@@ -84,6 +84,8 @@ const ROOMS: ReadonlyMap<string, Room> = new Map<string, Room>([
   ["testing", { ...EFFECT, rooms: FLOORS_0_TO_2 }],
   ["std", { ...PURE, rooms: [], node: ["process"], timers: true }],
   ["cli", ANYTHING],
+  // The assembly in parts, for those who need only some of them.
+  ["assembly", ANYTHING],
   // Files of `src` itself, and the library's front door: where everything is joined.
   ["main", ANYTHING],
   ["plugins", { ...EFFECT, rooms: ["plugin", "plugin/effect"], packages: ["effect", "valibot"] }],

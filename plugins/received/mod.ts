@@ -1,7 +1,7 @@
 /**
  * received: the trace field of this hop (RFC 5321 section 4.4, RFC 3848, RFC 6531 section 4.3).
  *
- * Owns: the field's text, and the end of mail loops by counting hops (RFC 5321 section 6.3).
+ * Owns: the field's text. Loops are the core's: it counts hops whether or not this field is written (`limits.hops`).
  * Never: lets client text into the field that could end a comment, start a clause or leave US-ASCII.
  * @module
  */
@@ -14,13 +14,12 @@ import type {
   TransactionContext,
 } from "@postern/postern/plugin";
 import * as v from "valibot";
-import { flag, table, whole } from "../shared/options.ts";
+import { flag, table } from "../shared/options.ts";
 import { addressLiteral, atomText, dateTime, fromDomain } from "./trace.ts";
 
 const schema = table({
   hide_client_for_authenticated: v.optional(flag(), false),
   show_login: v.optional(flag(), false),
-  max_hops: v.optional(whole(31), 100),
 });
 
 /** Options, as the plugin is given them. */
@@ -46,7 +45,6 @@ interface Cached {
 
 const received: PluginModule<Options> = (edge, options) => {
   const sessions = new WeakMap<SessionFacts, Cached>();
-  const loop = edge.refuse(554, "5.4.6", "Too many hops, mail loop suspected");
   let second = NaN;
   let date = "";
 
@@ -80,10 +78,6 @@ const received: PluginModule<Options> = (edge, options) => {
   }
 
   function header(view: HeaderView, { session, tx }: TransactionContext) {
-    if (view.getAll("Received").length >= options.max_hops) {
-      edge.log.warn("Mail loop suspected", { tx: tx.id });
-      return loop;
-    }
     const part = cached(session);
     const utf8 = tx.params.smtputf8 === true;
     // There is no keyword for UTF-8 without ESMTP: SMTPUTF8 is an extension (RFC 6531 section 4.3).

@@ -186,23 +186,6 @@ describe("R25: client text cannot break the field", () => {
   });
 });
 
-test("R37: mail with 100 Received fields is refused, with 30 or 99 it is accepted", async () => {
-  const { plugin } = await start();
-  const hops = (n: number) => Array.from({ length: n }, (_, i) => `received: from h${i}`);
-  for (const n of [0, 30, 99]) {
-    const view = headerView(...hops(n));
-    assert.equal(plugin.hooks.header!(view, context()), undefined);
-    assert.equal(view.result().length, n + 1);
-  }
-  const view = headerView(...hops(100));
-  assert.deepEqual(plugin.hooks.header!(view, context()), {
-    verdict: "refuse",
-    code: 554,
-    enhanced: "5.4.6",
-    text: "Too many hops, mail loop suspected",
-  });
-});
-
 test("dates are RFC 5322 dates in UTC", () => {
   assert.equal(dateTime(noon), date);
   assert.equal(dateTime(Date.UTC(2024, 1, 29, 3, 4, 5)), "Thu, 29 Feb 2024 03:04:05 +0000");
@@ -215,9 +198,6 @@ test("dates are RFC 5322 dates in UTC", () => {
 
 test("options say what is wrong and where", async () => {
   assert.deepEqual(await optionFaults(options, {}), []);
-  assert.deepEqual(await optionFaults(options, { max_hops: 10 }), [
-    "max_hops: expected a whole number from 31, got 10",
-  ]);
   assert.deepEqual(await optionFaults(options, { show_login: "yes" }), [
     'show_login: expected true or false, got "yes"',
   ]);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Identity } from "../plugin/facts.ts";
-import type { Verdict } from "../plugin/verdict.ts";
+import type { Score, Verdict } from "../plugin/verdict.ts";
 import { parseMailbox } from "../wire/path.ts";
 import { PASS_VERDICT } from "./algebra.ts";
 import { escapeText } from "./text.ts";
@@ -180,8 +180,31 @@ export function allowed(stage: Stage, verdict: Verdict): boolean {
   }
 }
 
-/** The verdict in a hook's answer; `undefined` is a pass. Throws {@linkcode Nonsense}, or what the answer throws. */
-export function readAnswer(stage: Stage, value: unknown): Verdict {
+/** What a hook may answer: one verdict, or several scores. */
+export type HookAnswer = Verdict | readonly Score[];
+
+/** Scores that one answer may hold. */
+const SCORES_LIMIT = 200;
+
+/** What a hook answered; `undefined` and no scores are a pass. Throws {@linkcode Nonsense}, or what the answer throws. */
+export function readAnswer(stage: Stage, value: unknown): HookAnswer {
+  return Array.isArray(value) ? readScores(stage, value) : readVerdict(stage, value);
+}
+
+function readScores(stage: Stage, values: readonly unknown[]): HookAnswer {
+  const count = values.length;
+  need(count <= SCORES_LIMIT, `The answer has more than ${SCORES_LIMIT} scores`);
+  const scores: Score[] = [];
+  for (let i = 0; i < count; i++) {
+    const verdict = readVerdict(stage, values[i]);
+    need(verdict.verdict === "score", "A list may hold scores only");
+    scores.push(verdict);
+  }
+  return count === 0 ? PASS_VERDICT : scores;
+}
+
+/** One verdict, where only one may be answered. */
+export function readVerdict(stage: Stage, value: unknown): Verdict {
   if (value === undefined) return PASS_VERDICT;
   const verdict = copyVerdict(value);
   need(allowed(stage, verdict), `${verdict.verdict} cannot be answered in ${stage}`);
@@ -197,7 +220,7 @@ export function readLogin(
   need(typeof value === "object" && value !== null, "The answer is not an identity");
   const user = (value as { readonly user?: unknown }).user;
   if (user === undefined) {
-    const verdict = readAnswer("auth", value);
+    const verdict = readVerdict("auth", value);
     if (verdict.verdict === "refuse" || verdict.verdict === "defer") return verdict;
     need(verdict.verdict === "pass", `${verdict.verdict} cannot be answered in auth`);
     return undefined;

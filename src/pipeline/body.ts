@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect";
 import type { BodyHooks } from "../plugin/module.ts";
 import type { Verdict } from "../plugin/verdict.ts";
 import { combine, isRefusal, type Outcome, outcomeOf, PASS, type Refusal } from "./algebra.ts";
-import { Nonsense, readAnswer } from "./answer.ts";
+import { type HookAnswer, Nonsense, readAnswer } from "./answer.ts";
 import { failureVerdict, OverBudget } from "./failure.ts";
 import { CallContext, isThenable, PendingAnswer, swallow, TxContext } from "./hook.ts";
 import { type CompiledPlugin, failed, type Host, settle, type Step } from "./phase.ts";
@@ -41,7 +41,7 @@ export interface BodyPipeline {
 
 interface Scan {
   readonly tee: Tee;
-  answer: PendingAnswer | Verdict | { readonly cause: unknown };
+  answer: PendingAnswer | HookAnswer | { readonly cause: unknown };
 }
 
 interface Runner {
@@ -188,7 +188,7 @@ export class BodyRun implements BodyPipeline {
     for (const { plugin, scan } of this.#runners) {
       if (scan === undefined) continue;
       const { answer } = scan;
-      let verdict: Verdict;
+      let verdict: HookAnswer;
       let failure: string | undefined;
       try {
         if (answer instanceof PendingAnswer) {

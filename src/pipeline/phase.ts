@@ -8,10 +8,10 @@
 import * as Effect from "effect/Effect";
 import type { SessionFacts } from "../plugin/facts.ts";
 import type { Hooks } from "../plugin/module.ts";
-import type { Verdict } from "../plugin/verdict.ts";
+import type { Score, Verdict } from "../plugin/verdict.ts";
 import type { HeaderEdit } from "../wire/headers.ts";
 import { combine, isRefusal, type Outcome, outcomeOf, PASS, PASS_VERDICT } from "./algebra.ts";
-import { readAnswer, type Stage } from "./answer.ts";
+import { type HookAnswer, readAnswer, type Stage } from "./answer.ts";
 import {
   failureKind,
   failureMessage,
@@ -90,8 +90,44 @@ export function failed(
   return { verdict: failureVerdict(plugin.onError, stage), message };
 }
 
-/** Records one verdict, and gives it effect: points, ruling. Shadow plugins come out as PASS. */
+/** Records what was answered, and gives it effect: points, ruling. Shadow plugins come out as PASS. */
 export function settle(
+  host: Host,
+  plugin: CompiledPlugin,
+  stage: Stage,
+  tx: Transaction | undefined,
+  answer: HookAnswer,
+  ms: number,
+  failure: string | undefined,
+  edits: readonly HeaderEdit[] | undefined,
+): Outcome {
+  if (!isScores(answer)) {
+    return settleOne(host, plugin, stage, tx, answer, ms, failure, edits);
+  }
+  return answer.reduce(
+    (outcome, score, i) =>
+      combine(
+        outcome,
+        settleOne(
+          host,
+          plugin,
+          stage,
+          tx,
+          score,
+          i === 0 ? ms : 0,
+          failure,
+          i === 0 ? edits : undefined,
+        ),
+      ),
+    PASS,
+  );
+}
+
+function isScores(answer: HookAnswer): answer is readonly Score[] {
+  return Array.isArray(answer);
+}
+
+function settleOne(
   host: Host,
   plugin: CompiledPlugin,
   stage: Stage,
@@ -152,7 +188,7 @@ function advance<H>(
   for (let i = from; i < steps.length; i++) {
     const { plugin, hook } = steps[i]!;
     const context = question.context();
-    let verdict: Verdict;
+    let verdict: HookAnswer;
     let failure: string | undefined;
     let edits: readonly HeaderEdit[] | undefined;
     try {
@@ -190,7 +226,7 @@ function waitFor<H>(
   const { stage, tx } = question;
   const { plugin } = steps[index]!;
   return Effect.flatMap(pending.settled(plugin.budget), () => {
-    let verdict: Verdict;
+    let verdict: HookAnswer;
     let failure: string | undefined;
     let edits: readonly HeaderEdit[] | undefined;
     try {

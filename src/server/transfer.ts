@@ -14,8 +14,9 @@ import type { Transaction } from "../pipeline/transaction.ts";
 import type { Leg, LegDown } from "../upstream/leg.ts";
 import { concat } from "../wire/bytes.ts";
 import { stuff, Stuffer, unstuff, Unstuffer } from "../wire/dot.ts";
-import { findHeaderEnd, HeaderBlock } from "../wire/headers.ts";
+import { findHeaderEnd, HeaderBlock, isHeadless } from "../wire/headers.ts";
 import type { Reply } from "../wire/reply.ts";
+import { Normalizer } from "./normalizer.ts";
 import { answers, downReply, refusalReply, relayed } from "./answers.ts";
 
 /** What a transfer needs of its session. */
@@ -59,6 +60,7 @@ export class Transfer {
   #body: BodyPipeline | undefined;
   #unstuffer: Unstuffer | undefined;
   #stuffer: Stuffer | undefined;
+  #normalizer: Normalizer | undefined;
   #ending: Ending | undefined;
   #blocked = false;
 
@@ -143,6 +145,12 @@ export class Transfer {
   #collect(before: Uint8Array, chunk: Uint8Array): void {
     const head = before.length === 0 ? chunk : concat([before, chunk]);
     const end = findHeaderEnd(head, this.#searched);
+    if (end < 0 && isHeadless(head)) {
+      // A message without a header is all body: there is no empty line to wait for. Cut between two lines.
+      const cut = head.lastIndexOf(0x0a) + 1;
+      this.#headerComplete(head.subarray(0, cut), head.subarray(cut), () => {});
+      return;
+    }
     if (end < 0) {
       this.#head = head;
       this.#searched = Math.max(0, head.length - 3);
@@ -169,15 +177,10 @@ export class Transfer {
     }
     this.#settled(pipeline.header(this.#tx, header), (outcome) => {
       if (!this.#refused(outcome)) {
-        const octets = header.edited
-          ? stuff(header.apply())
-          : this.#form === "wire"
-          ? block
-          : stuff(block);
+        const plain = header.edited ? header.apply() : block;
         this.#body = pipeline.body(this.#tx);
-        this.#write(octets);
-        // BDAT content may end within a header line; the dot may not stand behind it.
-        if (rest.length === 0 && !endsLine(octets)) this.#write(lineEnd);
+        if (this.#form === "plain") this.#write(this.#stuffed(plain));
+        else this.#write(header.edited ? stuff(plain) : block);
         if (rest.length > 0) this.#pass(rest);
       }
       then();
@@ -198,9 +201,8 @@ export class Transfer {
       this.#end({ reply: refusalReply(next.fault), refusedBy: next.fault });
       return;
     }
-    this.#write(
-      body.observeOnly && this.#form === "wire" ? chunk : this.#stuffed(next),
-    );
+    if (body.observeOnly) this.#write(this.#form === "wire" ? chunk : this.#stuffed(chunk));
+    else this.#write(this.#stuffed((this.#normalizer ??= new Normalizer()).push(next)));
     if (body.full) this.#host.run(body.room(), () => {});
   }
 
@@ -251,6 +253,8 @@ export class Transfer {
       done(this.#ending);
       return;
     }
+    const held = this.#normalizer?.finish();
+    if (held !== undefined && held.length > 0) this.#write(this.#stuffed(held));
     const tail = this.#stuffer === undefined ? undefined : missingLineEnd(this.#stuffer);
     const sent = Effect.match(this.#leg.finish(tail), {
       onSuccess: (answer): Ending => ({
@@ -281,12 +285,6 @@ export class Transfer {
     if (outcome !== undefined && Effect.isEffect(outcome)) this.#host.run(outcome, next);
     else next(outcome);
   }
-}
-
-const lineEnd = new Uint8Array([0x0d, 0x0a]);
-
-function endsLine(octets: Uint8Array): boolean {
-  return octets.length === 0 || octets[octets.length - 1] === 0x0a;
 }
 
 /** CRLF where the content does not end with one: BDAT content need not (RFC 3030), the dot needs it. */

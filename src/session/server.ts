@@ -239,7 +239,8 @@ function stepRcpt(
   if ((params.notify !== undefined || params.orcpt !== undefined) && !policy.offer.dsn) {
     return notOffered("DSN");
   }
-  if (to.utf8 && !state.smtputf8) {
+  const utf8 = to.utf8 || (params.orcpt !== undefined && /[^\x00-\x7f]/.test(params.orcpt));
+  if (utf8 && !state.smtputf8) {
     return say(reply(553, "5.6.7", "Internationalized address needs SMTPUTF8"));
   }
   if (state.recipients >= policy.recipients) return say(tooManyRecipients);

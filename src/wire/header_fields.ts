@@ -67,6 +67,12 @@ export function readHead(block: Uint8Array): Head {
   return { top, headless };
 }
 
+/** True once the first line is there and is no field: nothing of the text is header, however long one waits. */
+export function isHeadless(bytes: Uint8Array): boolean {
+  const { top, headless } = readHead(bytes);
+  return headless && bytes.indexOf(LF, top) >= 0;
+}
+
 /** The parts between the head and the empty line, top to bottom; none in a headless text. */
 export function readParts(block: Uint8Array, { top, headless }: Head): Part[] {
   const parts: Part[] = [];

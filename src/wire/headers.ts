@@ -22,7 +22,7 @@ import {
 } from "./header_fields.ts";
 
 export type { HeaderEdit } from "./header_edits.ts";
-export { findHeaderEnd, unfold } from "./header_fields.ts";
+export { findHeaderEnd, isHeadless, unfold } from "./header_fields.ts";
 
 /** A header block in plain form (no transparency dots), and the edits asked for. Parses nothing until it is asked. */
 export class HeaderBlock {

@@ -23,6 +23,8 @@ export interface EdgeOptions {
   readonly limits?: string;
   readonly timeouts?: string;
   readonly upstream?: string;
+  /** Further servers of the upstream, behind the scripted one. */
+  readonly servers?: readonly string[];
   /** Replaces the one route, which takes every recipient. */
   readonly routes?: string;
   /** Whole tables, at the end. */
@@ -51,6 +53,8 @@ export interface Edge extends AsyncDisposable {
   greeted(options?: ConnectOptions, listener?: string): Promise<SmtpClient>;
   /** Lets time go by (with `clock`): the next tick sees it. */
   advance(ms: number): void;
+  /** Lets time go by in such steps until the promise is settled, for what is awaited while it is not yet begun. */
+  advanceUntil<T>(step: number, event: Promise<T>): Promise<T>;
   /** Everything logged so far. */
   log(): string;
 }
@@ -90,6 +94,18 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
       assert.ok(options.clock, "this edge's clock is not held");
       ms += by;
     },
+    async advanceUntil(step, event) {
+      let settled = false;
+      const over = (): void => {
+        settled = true;
+      };
+      event.then(over, over);
+      while (!settled) {
+        edge.advance(step);
+        await new Promise((resolve) => setTimeout(resolve, tick));
+      }
+      return await event;
+    },
     log() {
       postern.running.log.flush();
       return postern.log();
@@ -121,7 +137,7 @@ ${options.limits ?? ""}
 [timeouts]
 ${drain}${options.timeouts ?? ""}
 [upstreams.up]
-servers = ["${address}"]
+servers = ${JSON.stringify([address, ...options.servers ?? []])}
 ${options.upstream ?? ""}
 ${options.routes ?? '[[routes]]\nupstream = "up"'}
 ${users}

@@ -61,7 +61,7 @@ const SMALLEST: Settings = {
     connections: 5000,
     connectionsPerAddress: 50,
     errors: 10,
-    transactions: 100,
+    transactions: 10_000,
     idleCommands: 20,
     headerSize: 256 * 1024,
     hops: 100,

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { fakeEdge, fakeHash } from "../tests/support/fake_edge.ts";
-import { optionFaults, parseOptions } from "../tests/support/fake_facts.ts";
-import { bundled } from "./mod.ts";
+import { fakeEdge, fakeHash } from "../support/fake_edge.ts";
+import { optionFaults, parseOptions } from "../support/fake_facts.ts";
+import { bundled } from "../../plugins/mod.ts";
 
-const here = new URL("./", import.meta.url);
+const here = new URL("../../plugins/", import.meta.url);
 
 /** Options with which each starts. */
 const working: ReadonlyMap<string, unknown> = new Map<string, unknown>([

@@ -1,0 +1,91 @@
+/**
+ * The plugins, from the settings: loaded, their options checked, started; stopped at the end of the scope.
+ * @module
+ */
+import * as Effect from "effect/Effect";
+import type * as Scope from "effect/Scope";
+import { bundled } from "../../plugins/mod.ts";
+import { compilePipeline, type LoadedPlugin } from "../pipeline/compile.ts";
+import { loadPlugins } from "../pipeline/load.ts";
+import { passwords } from "../pipeline/passwords.ts";
+import type { Pipeline } from "../pipeline/pipeline.ts";
+import { readText, watchFile } from "../runtime/files.ts";
+import { importModule } from "../runtime/modules.ts";
+import { resolvePath } from "../runtime/paths.ts";
+import type { PluginSettings, Settings } from "../settings/settings.ts";
+import { memoryState } from "../state/memory.ts";
+import type { Log } from "../telemetry/log.ts";
+import { configurationFailed, StartFailed } from "./start_failed.ts";
+
+/** Loads and starts every plugin; fails with all their problems at once. */
+export function startPlugins(
+  settings: Settings,
+  log: Log,
+  now: () => number,
+): Effect.Effect<Pipeline, StartFailed, Scope.Scope> {
+  return Effect.gen(function* () {
+    const { plugins: loaded, problems } = yield* Effect.promise(() =>
+      loadPlugins(wantedPlugins(settings), {
+        builtins: bundled,
+        importModule: (use) => importModule(use, settings.baseDir),
+      })
+    );
+    if (problems.length > 0) return yield* pluginProblems(problems);
+    const held = loaded.find((one: LoadedPlugin) => one.exports.manifest?.holdBody === true);
+    if (held !== undefined) {
+      return yield* configurationFailed(
+        "The plugin needs held bodies (`holdBody`), which this version does not have",
+        held.settings.path,
+      );
+    }
+    const pipeline = yield* Effect.mapError(
+      compilePipeline(loaded, {
+        clock: { now },
+        state: memoryState({ clock: { now } }),
+        log: ({ plugin, level, message, fields }) =>
+          log.event(level, message, { plugin, ...fields }),
+        metrics: { count: () => {}, observe: () => {} },
+        report: ({ plugin, stage, kind, message, transaction, session }) =>
+          log.event("error", "plugin failed", {
+            plugin,
+            stage,
+            kind,
+            cause: message,
+            id: transaction ?? session,
+          }),
+        readText: (path) => readText(resolvePath(settings.baseDir, path)),
+        watchFile: (path, changed) => watchFile(resolvePath(settings.baseDir, path), changed),
+        passwords,
+      }),
+      (failed) => pluginProblems(failed.problems),
+    );
+    yield* Effect.addFinalizer(() => Effect.promise(() => pipeline.close()));
+    return pipeline;
+  });
+}
+
+/** The plugins of the file, and the one that `received` stands for. */
+function wantedPlugins({ received, plugins }: Settings): readonly PluginSettings[] {
+  return received && !plugins.some(({ use }) => use === "received")
+    ? [receivedPlugin, ...plugins]
+    : plugins;
+}
+
+const receivedPlugin: PluginSettings = {
+  use: "received",
+  listeners: undefined,
+  mode: "enforce",
+  onError: undefined,
+  budget: 5_000,
+  options: undefined,
+  path: "received",
+};
+
+function pluginProblems(
+  problems: readonly { readonly pluginPath: string; readonly message: string }[],
+): StartFailed {
+  return new StartFailed({
+    because: "configuration",
+    problems: problems.map(({ pluginPath, message }) => ({ path: pluginPath, message })),
+  });
+}
