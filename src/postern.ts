@@ -6,11 +6,12 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { startPlugins } from "./assembly/plugins.ts";
-import { StartFailed } from "./assembly/start_failed.ts";
+import { configurationFailed, reasonOf, StartFailed } from "./assembly/start_failed.ts";
 import { serverTls } from "./assembly/tls.ts";
 import { makeUpstreams } from "./assembly/upstreams.ts";
 import type { Pipeline } from "./pipeline/pipeline.ts";
 import { nodeNetwork } from "./runtime/node_net.ts";
+import { dropPrivileges } from "./runtime/process.ts";
 import { every, later } from "./runtime/timers.ts";
 import type { TransactionRecord } from "./server/record.ts";
 import { ListenFailed, type RunningServer, startServer } from "./server/server.ts";
@@ -87,6 +88,13 @@ export function startPostern(
       }),
       listenProblem,
     );
+    const { user, group } = settings;
+    if (user !== undefined) {
+      yield* Effect.try({
+        try: () => dropPrivileges({ user, ...(group === undefined ? {} : { group }) }),
+        catch: (cause) => configurationFailed(reasonOf(cause), "user"),
+      });
+    }
     return {
       log,
       pipeline,

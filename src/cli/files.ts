@@ -8,9 +8,16 @@ import * as path from "node:path";
 
 /** The text of a file; undefined when there is none. Octets that are not UTF-8 are an error. */
 export async function readText(file: string): Promise<string | undefined> {
+  const octets = await readOctets(file);
+  return octets === undefined
+    ? undefined
+    : new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(octets);
+}
+
+/** The octets of a file; undefined when there is none. */
+export async function readOctets(file: string): Promise<Uint8Array | undefined> {
   try {
-    const octets = await fs.readFile(file);
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(octets);
+    return await fs.readFile(file);
   } catch (error) {
     if (isCode(error, "ENOENT")) return undefined;
     throw error;

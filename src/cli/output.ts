@@ -94,6 +94,12 @@ export function wrap(text: string, columns: number, indent = ""): string {
   return lines.map((each) => `${indent}${each}\n`).join("");
 }
 
+/** `head`, and behind it `text` broken so that no line is longer than 100 columns, where words allow it. */
+export function hanging(head: string, text: string): string {
+  const indent = " ".repeat(width(head));
+  return head + wrap(text, 100, indent).slice(indent.length);
+}
+
 /** One line on standard error: `postern: MESSAGE`. */
 export function fail(io: CliIo, message: string): void {
   io.stderr(`${styles(io, "stderr").red("postern:")} ${visible(message)}\n`);

@@ -1,8 +1,9 @@
 /**
- * Asks for a new password. It comes from a terminal without echo, or from standard input: never from the command line,
+ * Asks for a password, a new one or one's own. It comes from a terminal without echo, or from standard input: never from the command line,
  * where every process of the machine could read it.
  * @module
  */
+import { visible } from "../settings/problem.ts";
 import { CliError, UsageError } from "./errors.ts";
 import type { CliIo } from "./io.ts";
 
@@ -31,11 +32,19 @@ export async function askNewPassword(io: CliIo, name: string, command: string): 
   return first;
 }
 
+/** Asks once, for a login elsewhere. */
+export async function askPassword(io: CliIo, name: string, command: string): Promise<string> {
+  if (!io.isTerminal("stdin")) {
+    throw new UsageError("No terminal to ask for the password, use --password-stdin", command);
+  }
+  return checked(await ask(io, `Password for ${visible(name)}: `));
+}
+
 async function ask(io: CliIo, prompt: string): Promise<string> {
   io.stderr(prompt);
   const secret = await io.stdin.readSecret();
   io.stderr("\n");
-  if (secret === undefined) throw new CliError("Cancelled, nothing is changed");
+  if (secret === undefined) throw new CliError("Cancelled, nothing is done");
   return secret;
 }
 

@@ -11,7 +11,7 @@ import { Deadlines } from "../transport/deadlines.ts";
 import type { Network, TlsFacts } from "../transport/duplex.ts";
 import type { UpstreamConnection } from "../upstream/connection.ts";
 import { dial, serverName, type SocketServer } from "../upstream/dial.ts";
-import type { LegDown } from "../upstream/leg.ts";
+import { LegDown } from "../upstream/leg.ts";
 import { Stuffer } from "../wire/dot.ts";
 import { formatMailParams, type MailParams } from "../wire/params.ts";
 import { formatPath, type Mailbox, type ReversePath } from "../wire/path.ts";
@@ -79,14 +79,6 @@ export async function sendMessage(request: SendRequest): Promise<SendResult> {
   const timeouts = timeoutsOf(request.timeout);
   const upstream = upstreamOf(request);
   const prefix = `upstream ${upstream.name} ${serverName(request.server)}: `;
-  const failed = (down: LegDown, so: Partial<SendResult> = {}): SendResult => ({
-    outcome: "failed",
-    recipients: so.recipients ?? [],
-    tls: so.tls,
-    phase: down.phase,
-    why: down.message.replace(prefix, ""),
-    reply: down.reply,
-  });
   try {
     const dialled = await settled(
       dial(
@@ -95,9 +87,10 @@ export async function sendMessage(request: SendRequest): Promise<SendResult> {
         undefined,
       ),
     );
-    if ("down" in dialled) return failed(dialled.down);
+    if ("down" in dialled) return failed(dialled.down, prefix, { recipients: [], tls: undefined });
     const connection = dialled.value;
-    const result = await transaction(connection, request, timeouts, failed);
+    const so = { recipients: [], tls: connection.tls };
+    const result = await transaction({ connection, deadlines, timeouts, prefix }, request, so);
     if (connection.alive) {
       await settled(connection.exchange(["QUIT"], "envelope", QUIT_TIMEOUT));
       connection.destroy("closed by us");
@@ -108,19 +101,37 @@ export async function sendMessage(request: SendRequest): Promise<SendResult> {
   }
 }
 
+/** How far it has come. */
+type SoFar = Pick<SendResult, "recipients" | "tls">;
+
+interface Dialled {
+  readonly connection: UpstreamConnection;
+  readonly deadlines: Deadlines;
+  readonly timeouts: Timeouts;
+  /** What reasons begin with. */
+  readonly prefix: string;
+}
+
+function failed(down: LegDown, prefix: string, so: SoFar): SendResult {
+  return {
+    ...so,
+    outcome: "failed",
+    phase: down.phase,
+    why: down.message.replace(prefix, ""),
+    reply: down.reply,
+  };
+}
+
 async function transaction(
-  connection: UpstreamConnection,
-  request: SendRequest,
-  timeouts: Timeouts,
-  failed: (down: LegDown, so: Partial<SendResult>) => SendResult,
+  dialled: Dialled,
+  { from, to, content }: SendRequest,
+  start: SoFar,
 ): Promise<SendResult> {
-  const { from, to, content } = request;
-  const { extensions, tls } = connection;
+  const { connection, timeouts, prefix } = dialled;
   const wanted = paramsFor(content, from, to);
-  const base = { tls, recipients: [] as readonly RecipientVerdict[] };
-  if (wanted.smtputf8 && !extensions.smtputf8) {
+  if (wanted.smtputf8 && !connection.extensions.smtputf8) {
     return {
-      ...base,
+      ...start,
       outcome: "impossible",
       why: "does not offer SMTPUTF8, which an address beyond US-ASCII needs",
     };
@@ -129,38 +140,36 @@ async function transaction(
     settled(connection.exchange(lines, phase, timeouts.upstreamCommand));
 
   const mail = `MAIL FROM:${formatPath(from)}${formatMailParams(offered(wanted, connection))}`;
-  const rcpts = to.map((mailbox) => `RCPT TO:${formatPath(mailbox)}`);
-  const envelope = await say([mail, ...rcpts], "envelope");
-  if ("down" in envelope) return failed(envelope.down, base);
-  const [sender, ...answers] = envelope.value as [Reply, ...Reply[]];
-  if (!positive(sender)) return { ...base, outcome: "refused", stage: "sender", reply: sender };
-  const recipients = to.map((mailbox, i) => ({ to: mailbox, reply: answers[i] as Reply }));
-  const so = { tls, recipients };
-  const refused = recipients.filter(({ reply }) => !positive(reply));
-  if (refused.length === to.length) {
-    return { ...so, outcome: "refused", stage: "recipients", reply: (refused[0] ?? fail()).reply };
+  const taken = await say([mail], "envelope");
+  if ("down" in taken) return failed(taken.down, prefix, start);
+  const [sender] = taken.value as [Reply];
+  if (!positive(sender)) return { ...start, outcome: "refused", stage: "sender", reply: sender };
+
+  const judged = await say(to.map((mailbox) => `RCPT TO:${formatPath(mailbox)}`), "envelope");
+  if ("down" in judged) return failed(judged.down, prefix, start);
+  const recipients = to.map((mailbox, i) => ({ to: mailbox, reply: judged.value[i] as Reply }));
+  const so = { ...start, recipients };
+  if (!recipients.some(({ reply }) => positive(reply))) {
+    const [first] = judged.value as [Reply];
+    return { ...so, outcome: "refused", stage: "recipients", reply: first };
   }
 
   const data = await say(["DATA"], "data");
-  if ("down" in data) return failed(data.down, so);
+  if ("down" in data) return failed(data.down, prefix, so);
   const [go] = data.value as [Reply];
   if (go.code !== 354) return { ...so, outcome: "refused", stage: "data", reply: go };
 
-  const broken = await write(connection, content);
-  const last = broken === undefined
-    ? await settled(reply(connection, timeouts.upstreamDataEnd))
-    : { down: broken };
-  if ("down" in last) return failed(last.down, so);
+  const broken = await write(dialled, content);
+  if (broken !== undefined) return failed(broken, prefix, so);
+  const last = await settled(finalReply(connection, timeouts.upstreamDataEnd));
+  if ("down" in last) return failed(last.down, prefix, so);
   return positive(last.value)
     ? { ...so, outcome: "accepted", reply: last.value }
     : { ...so, outcome: "refused", stage: "message", reply: last.value };
 }
 
-function fail(): never {
-  throw new TypeError("Cannot send: no recipient");
-}
-
-function positive({ code }: Reply): boolean {
+/** True for 2yz. */
+export function positive({ code }: Reply): boolean {
   return code >= 200 && code < 300;
 }
 
@@ -175,35 +184,46 @@ function offered(wanted: MailParams, { extensions }: UpstreamConnection): MailPa
 
 /** Writes the content and the dot, no faster than the network takes it; why it broke, where it did. */
 async function write(
-  connection: UpstreamConnection,
+  { connection, deadlines, timeouts }: Dialled,
   content: Uint8Array,
 ): Promise<LegDown | undefined> {
   let broken: LegDown | undefined;
   let goOn = (): void => {};
+  const patience = {
+    at: Infinity,
+    expired: () => connection.destroy("takes no more of the message"),
+  };
   connection.onDrain = () => goOn();
   connection.onUnasked = (down) => {
     broken = down;
     goOn();
   };
+  deadlines.add(patience);
   const stuffer = new Stuffer();
   for (let at = 0; at < content.length && broken === undefined; at += CHUNK) {
-    const wire = stuffer.push(content.subarray(at, at + CHUNK));
-    if (connection.write(wire)) continue;
+    const taken = connection.write(stuffer.push(content.subarray(at, at + CHUNK)));
+    if (taken) continue;
     await new Promise<void>((resolve) => {
       goOn = resolve;
+      patience.at = deadlines.now + timeouts.upstreamData;
       if (broken !== undefined) resolve();
     });
+    patience.at = Infinity;
   }
+  deadlines.delete(patience);
   if (broken === undefined) connection.write(stuffer.terminator());
   connection.onDrain = () => {};
   connection.onUnasked = () => {};
   return broken;
 }
 
-function reply(connection: UpstreamConnection, timeout: number): Effect.Effect<Reply, LegDown> {
+function finalReply(
+  connection: UpstreamConnection,
+  timeout: number,
+): Effect.Effect<Reply, LegDown> {
   return Effect.callback<Reply, LegDown>((resume) => {
     connection.expect("dot", timeout, (result) => {
-      resume("code" in result ? Effect.succeed(result) : Effect.fail(result));
+      resume(result instanceof LegDown ? Effect.fail(result) : Effect.succeed(result));
     });
   });
 }

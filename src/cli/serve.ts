@@ -6,8 +6,9 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import { startPostern } from "../postern.ts";
-import { onSignal } from "../runtime/process.ts";
+import { onSignal, onStray } from "../runtime/process.ts";
 import { describeAddress } from "../settings/describe.ts";
+import { formatProblem } from "../settings/problem.ts";
 import { EXIT } from "./errors.ts";
 import type { Run } from "./io.ts";
 import { loadConfiguration } from "./load_configuration.ts";
@@ -32,6 +33,13 @@ export const run: Run<typeof serveSpec> = async (input, io) => {
     await Effect.runPromise(Scope.close(scope, Exit.void));
     throw startFailure(started.cause, loaded);
   }
+  const { log } = started.value;
+  onStray((cause) =>
+    log.event("error", "stray failure outside any session", {
+      cause: cause instanceof Error ? cause.stack ?? cause.message : String(cause),
+    })
+  );
+  for (const warning of loaded.warnings) log.event("warn", formatProblem(warning));
   const names = [...started.value.addresses].map(([name, address]) =>
     `${name}=${
       address.port === 0
@@ -41,7 +49,7 @@ export const run: Run<typeof serveSpec> = async (input, io) => {
   );
   io.stdout(`postern ready ${names.join(" ")}\n`);
   await stopped;
-  started.value.log.event("info", "draining", { sessions: started.value.sessions });
+  log.event("info", "draining", { sessions: started.value.sessions });
   await Effect.runPromise(Scope.close(scope, Exit.void));
   return EXIT.done;
 };

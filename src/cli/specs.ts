@@ -76,7 +76,7 @@ export const demoSpec = {
   name: "demo",
   summary: "Try it: a proxy, a mailbox and two messages, with nothing to configure",
   flags: {
-    once: { kind: "boolean", description: "Stop after the two messages" },
+    once: { kind: "boolean", description: "Stop after the messages" },
     dir: { kind: "string", value: "DIR", description: "Keep everything here (else a new folder)" },
   },
   words: {},
@@ -91,31 +91,42 @@ export const sendSpec = {
       short: "s",
       value: "HOST:PORT",
       default: "127.0.0.1:25",
-      description: "Where to",
+      description: "Where to; also smtps://HOST and unix:PATH",
     },
     from: {
       kind: "string",
+      short: "f",
       value: "ADDRESS",
-      default: "postmaster@localhost",
-      description: "Reverse-path; <> for none",
+      description: 'Reverse-path; "<>" for none (else the login, or postmaster of this machine)',
     },
-    to: { kind: "list", value: "ADDRESS", description: "Recipient; may be repeated" },
+    to: {
+      kind: "list",
+      short: "t",
+      value: "ADDRESS",
+      description: "Recipient; may be repeated",
+    },
     subject: { kind: "string", value: "TEXT", description: "Subject of a message made up here" },
     body: { kind: "string", value: "TEXT", description: "Text of a message made up here" },
     tls: {
       kind: "string",
       value: "MODE",
-      default: "opportunistic",
-      description: "How: none, opportunistic, starttls or implicit",
+      description: "none, opportunistic (the default), starttls (with --user) or implicit",
     },
-    insecure: { kind: "boolean", description: "Take any certificate" },
-    user: { kind: "string", value: "NAME", description: "Log in as" },
+    insecure: { kind: "boolean", short: "k", description: "Take any certificate" },
+    ca: { kind: "string", value: "FILE", description: "Trust these certificates too (PEM)" },
+    user: { kind: "string", short: "u", value: "NAME", description: "Log in as" },
     "password-stdin": {
       kind: "boolean",
       description: "The password is the first line of standard input",
     },
     helo: { kind: "string", value: "NAME", description: "Name to say EHLO with" },
-    verbose: { kind: "boolean", short: "v", description: "Show the conversation" },
+    timeout: {
+      kind: "string",
+      value: "TIME",
+      default: "30s",
+      description: "For the connection and for each reply",
+    },
+    verbose: { kind: "boolean", short: "v", description: "Show the conversation, without secrets" },
   },
   words: {
     file: {
@@ -124,9 +135,12 @@ export const sendSpec = {
       required: false,
     },
   },
+  details: [
+    "Says what became of each recipient and of the message, in the server's own words. Ends with 0 when everybody was accepted, with 1 when anybody was not.",
+  ],
   examples: [
     "postern send --server 127.0.0.1:2525 --to alice@example.org --subject Hello",
-    "postern send --server mx.example.org:465 --tls implicit --user alice --to bob@example.org mail.eml",
+    "postern send --server mx.example.org --tls implicit --user alice --to bob@example.org mail.eml",
   ],
 } as const satisfies CommandSpec;
 

@@ -124,7 +124,9 @@ class WatchedDuplex implements Duplex {
 
   #said(data: Uint8Array | string): void {
     if (this.#expected === "content") {
-      this.#content += typeof data === "string" ? new TextEncoder().encode(data).length : data.length;
+      this.#content += typeof data === "string"
+        ? new TextEncoder().encode(data).length
+        : data.length;
       return;
     }
     const text = typeof data === "string" ? data : new TextDecoder().decode(data);

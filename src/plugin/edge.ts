@@ -16,6 +16,7 @@ import type {
 
 /** The host's side of the plugin door, injected: a plugin needs no value import. */
 export interface Edge {
+  /** No objection, the same as no answer. */
   pass(): Pass;
   /** Points towards (positive) or away from (negative) spam. */
   score(points: number, symbol: string, evidence?: string): Score;
@@ -25,10 +26,13 @@ export interface Edge {
   refuse(code: number, enhanced: string, text: string): Refuse;
   /** Answer, then close the connection; `code` 400 to 599. */
   drop(code: number, enhanced: string, text: string): Drop;
+  /** Deliver to another upstream; without a name to the configured one. */
   quarantine(reason: string, upstream?: string): Quarantine;
+  /** Accept and deliver nowhere; always logged. */
   discard(reason: string): Discard;
   /** Milliseconds. */
   delay(ms: number): Delay;
+  /** Go on with another reverse-path (`mail`; `""` is the null one), other recipients or another upstream (`rcpt`). */
   rewrite(change: { from?: string; to?: readonly string[]; upstream?: string }): Rewrite;
 
   /** The plugin's own log: one event is one line; control characters are escaped. */
@@ -51,9 +55,13 @@ export interface Edge {
 
 /** A plugin's log. */
 export interface PluginLog {
+  /** For who looks for a fault. */
   debug(message: string, fields?: LogFields): void;
+  /** What happened. */
   info(message: string, fields?: LogFields): void;
+  /** Somebody should look at it. */
   warn(message: string, fields?: LogFields): void;
+  /** It does not do its work. */
   error(message: string, fields?: LogFields): void;
 }
 
@@ -92,10 +100,13 @@ export interface PluginState {
   ): Take | Promise<Take>;
   /** Adds a key for `ttl` milliseconds; tells whether it was there already. */
   seen(key: string, ttl: number): boolean | Promise<boolean>;
+  /** The value of a key, while it has not expired. */
   get(key: string): string | undefined | Promise<string | undefined>;
+  /** Keeps a value for `ttl` milliseconds. */
   set(key: string, value: string, ttl: number): void | Promise<void>;
   /** Adds to a counter that expires `ttl` milliseconds after its first addition; gives the sum. */
   add(key: string, by: number, ttl: number): number | Promise<number>;
+  /** Forgets a key, whatever it was used for. */
   delete(key: string): void | Promise<void>;
 }
 
@@ -103,6 +114,7 @@ export interface PluginState {
 export interface Note<T> {
   /** Give it for this session or transaction (`tx` facts carry their session). */
   set(on: object, value: T): void;
+  /** The fact of this session or transaction, where it was given. */
   get(on: object): T | undefined;
 }
 

@@ -37,8 +37,14 @@ import type { Defer, Refuse, Verdict } from "./verdict.ts";
 
 export type * from "./mod.ts";
 
+// The lint of documentation takes a package's types for private ones of ours, unless they go by a name of this file.
+/** @internal */
+type AnEffect<A, R = never> = Effect.Effect<A, unknown, R>;
+/** @internal */
+type ALayer<R> = Layer.Layer<R, unknown>;
+
 /** What a hook of this door returns. Any failure or defect is the plugin's failure, and its `onError` answers. */
-export type EffectAnswer<R, V = Verdict> = Effect.Effect<V | undefined | void, unknown, R>;
+export type EffectAnswer<R, V = Verdict> = AnEffect<V | undefined | void, R>;
 
 /** A plain hook with its answer as an Effect. */
 export type EffectHook<K extends keyof Hooks, R> = NonNullable<Hooks[K]> extends
@@ -85,22 +91,22 @@ export interface EffectPlugin<R = never> extends Pick<Plugin, "name" | "onError"
 
 /** Makes a plain plugin of one that needs no resources. */
 export function fromEffect<Options = unknown>(
-  make: (edge: Edge, options: Options) => EffectPlugin | Effect.Effect<EffectPlugin, unknown>,
+  make: (edge: Edge, options: Options) => EffectPlugin | AnEffect<EffectPlugin>,
 ): PluginModule<Options>;
 /** Makes a plain plugin of one with resources: the layer is built when the plugin starts and released when its generation ends. */
 export function fromEffect<R, Options = unknown>(
   make: (
     edge: Edge,
     options: Options,
-  ) => EffectPlugin<R> | Effect.Effect<EffectPlugin<R>, unknown, R>,
-  layer: (edge: Edge, options: Options) => Layer.Layer<R, unknown>,
+  ) => EffectPlugin<R> | AnEffect<EffectPlugin<R>, R>,
+  layer: (edge: Edge, options: Options) => ALayer<R>,
 ): PluginModule<Options>;
 export function fromEffect<R, Options>(
   make: (
     edge: Edge,
     options: Options,
-  ) => EffectPlugin<R> | Effect.Effect<EffectPlugin<R>, unknown, R>,
-  layer?: (edge: Edge, options: Options) => Layer.Layer<R, unknown>,
+  ) => EffectPlugin<R> | AnEffect<EffectPlugin<R>, R>,
+  layer?: (edge: Edge, options: Options) => ALayer<R>,
 ): PluginModule<Options> {
   return async (edge, options) => {
     const resources = layer?.(edge, options) ??

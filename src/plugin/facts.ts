@@ -24,6 +24,7 @@ export interface SessionFacts {
   readonly helo: string;
   /** True after EHLO. */
   readonly esmtp: boolean;
+  /** Undefined while the connection is in plain text. */
   readonly tls: TlsFacts | undefined;
   /** Who has authenticated, and how. */
   readonly identity: Identity | undefined;
@@ -41,6 +42,7 @@ export interface Identity {
 
 /** One accepted recipient. */
 export interface Recipient extends Mailbox {
+  /** Parameters of its RCPT TO. */
   readonly params: RcptParams;
 }
 
@@ -48,8 +50,11 @@ export interface Recipient extends Mailbox {
 export interface TransactionFacts {
   /** Unique in the process: session id, a dot, a counter. */
   readonly id: string;
+  /** The session it belongs to. */
   readonly session: SessionFacts;
+  /** Reverse-path; `null` is `<>`. */
   readonly from: ReversePath;
+  /** Parameters of MAIL FROM. */
   readonly params: MailParams;
   /** Recipients accepted so far. */
   readonly recipients: readonly Recipient[];

@@ -18,6 +18,7 @@ export type Answer<V = Verdict | readonly Score[]> =
 
 /** Given to every hook as its last argument. */
 export interface HookContext {
+  /** The session. */
   readonly session: SessionFacts;
   /** Aborted when the budget is over or the session is gone. Created when first read. */
   readonly signal: AbortSignal;
@@ -25,6 +26,7 @@ export interface HookContext {
 
 /** Given to hooks inside a transaction. */
 export interface TransactionContext extends HookContext {
+  /** The transaction, as far as it has come. */
   readonly tx: TransactionFacts;
 }
 
@@ -62,6 +64,7 @@ export interface Hooks {
   readonly connect?: (session: SessionFacts, context: HookContext) => Answer;
   /** HELO or EHLO. */
   readonly helo?: (name: string, context: HookContext) => Answer;
+  /** AUTH, on listeners where it is on. */
   readonly auth?: Authenticator;
   /** MAIL FROM; `null` is the null reverse-path. */
   readonly mail?: (
@@ -77,6 +80,7 @@ export interface Hooks {
   readonly data?: (tx: TransactionFacts, context: TransactionContext) => Answer;
   /** The header block is complete. */
   readonly header?: (header: HeaderView, context: TransactionContext) => Answer;
+  /** The content, as it comes. */
   readonly body?: BodyHooks;
   /** The content is complete; before the dot goes upstream. */
   readonly end?: (tx: TransactionFacts, context: TransactionContext) => Answer;
@@ -91,12 +95,16 @@ export interface Hooks {
 
 /** Observers. What they throw is counted and costs nothing else. */
 export interface Observers {
+  /** A session has begun. */
   readonly opened?: (session: SessionFacts) => void;
+  /** A session has ended. */
   readonly closed?: (session: SessionFacts) => void;
+  /** The upstream has taken the message; `reply` is what the client was told. */
   readonly delivered?: (
     tx: TransactionFacts,
     outcome: { readonly upstream: string; readonly reply: Reply },
   ) => void;
+  /** The message was refused or deferred. */
   readonly refused?: (
     tx: TransactionFacts,
     outcome: { readonly stage: string; readonly reply: Reply },
@@ -111,6 +119,7 @@ export interface Plugin {
   readonly name: string;
   /** What its own failure (throw, rejection, nonsense, over budget) means; the operator's `on_error` wins. Default `tempfail`. */
   readonly onError?: "pass" | "tempfail" | "refuse";
+  /** By stage. */
   readonly hooks: Hooks;
   /** Called when the generation ends. */
   readonly close?: () => void | Promise<void>;
@@ -124,13 +133,15 @@ export type PluginModule<Options = unknown> = (
 
 /** What a plugin says of itself, beside its default export. */
 export interface Manifest {
+  /** Its own version, for the log. */
   readonly version?: string;
   /** Hosts it talks to. */
   readonly net?: readonly string[];
   /** Paths it reads. */
   readonly read?: readonly string[];
-  /** Notes it reads and gives: decides the order. */
+  /** Notes it reads: it runs after the plugins that give them. */
   readonly reads?: readonly string[];
+  /** Notes it gives. */
   readonly gives?: readonly string[];
   /** Needs the verdict of the whole content before the header block goes on: the body is held. */
   readonly holdBody?: boolean;
@@ -138,9 +149,13 @@ export interface Manifest {
 
 /** A Standard Schema (v1), the part the host uses; valibot schemas are ones. */
 export interface OptionsSchema {
+  /** The one property that Standard Schema asks for. */
   readonly "~standard": {
+    /** Of Standard Schema. */
     readonly version: 1;
+    /** Which library it is. */
     readonly vendor: string;
+    /** The options with defaults filled in, or what is wrong with them. */
     readonly validate: (value: unknown) => SchemaResult | Promise<SchemaResult>;
   };
 }
@@ -157,9 +172,12 @@ export type SchemaResult =
 
 /** Everything a plugin file may export. */
 export interface PluginExports {
+  /** The plugin. */
   // deno-lint-ignore no-explicit-any
   readonly default: PluginModule<any>;
+  /** Checks its options; without it they are passed on as they are. */
   readonly options?: OptionsSchema;
+  /** What it says of itself. */
   readonly manifest?: Manifest;
 }
 

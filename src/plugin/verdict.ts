@@ -18,10 +18,12 @@ export type Verdict =
 
 /** No objection. */
 export interface Pass {
+  /** Which one it is. */
   readonly verdict: "pass";
 }
 /** Points for (positive) or against (negative) being spam, with the name of the symbol. Points of one transaction add up. */
 export interface Score {
+  /** Which one it is. */
   readonly verdict: "score";
   /** Finite number. */
   readonly points: number;
@@ -32,44 +34,63 @@ export interface Score {
 }
 /** Deliver to another upstream. */
 export interface Quarantine {
+  /** Which one it is. */
   readonly verdict: "quarantine";
   /** Name of the upstream; undefined: the configured one. */
   readonly upstream?: string;
+  /** For the log and the trace. */
   readonly reason: string;
 }
 /** A temporary refusal, 4yz. */
 export interface Defer {
+  /** Which one it is. */
   readonly verdict: "defer";
+  /** Reply code, 400 to 499. */
   readonly code: number;
+  /** Enhanced status code of the same class (RFC 3463), such as `4.7.1`. */
   readonly enhanced: string;
+  /** What the client reads, without the codes. */
   readonly text: string;
 }
 /** A permanent refusal, 5yz. */
 export interface Refuse {
+  /** Which one it is. */
   readonly verdict: "refuse";
+  /** Reply code, 500 to 599. */
   readonly code: number;
+  /** Enhanced status code of the same class (RFC 3463), such as `5.7.1`. */
   readonly enhanced: string;
+  /** What the client reads, without the codes. */
   readonly text: string;
 }
 /** Answer with this reply and close the connection. */
 export interface Drop {
+  /** Which one it is. */
   readonly verdict: "drop";
+  /** Reply code, 400 to 599. */
   readonly code: number;
+  /** Enhanced status code of the same class (RFC 3463), such as `4.7.1`. */
   readonly enhanced: string;
+  /** What the client reads, without the codes. */
   readonly text: string;
 }
 /** Accept, deliver nowhere; always logged. */
 export interface Discard {
+  /** Which one it is. */
   readonly verdict: "discard";
+  /** For the log and the trace. */
   readonly reason: string;
 }
 /** Pass, but not before so many milliseconds have gone by (at most the phase's budget). */
 export interface Delay {
+  /** Which one it is. */
   readonly verdict: "delay";
+  /** Milliseconds. */
   readonly ms: number;
 }
 /** Pass, with another reverse-path (`mail`), recipients or upstream (`rcpt`). */
 export interface Rewrite {
+  /** Which one it is. */
   readonly verdict: "rewrite";
   /** `mail`: the new reverse-path, `""` for the null one. */
   readonly from?: string;

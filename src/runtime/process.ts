@@ -15,6 +15,19 @@ export function onSignal(signal: Signal, handler: () => void): () => void {
   return () => void process.off(signal, heard);
 }
 
+/**
+ * Keeps the process alive when code that is not ours (an inline plugin) leaves a promise rejected or throws out of a timer: it is
+ * told instead (R38). Returns how to stop.
+ */
+export function onStray(told: (cause: unknown) => void): () => void {
+  process.on("unhandledRejection", told);
+  process.on("uncaughtException", told);
+  return () => {
+    process.off("unhandledRejection", told);
+    process.off("uncaughtException", told);
+  };
+}
+
 export function exit(code: number): never {
   process.exit(code);
 }

@@ -25,8 +25,10 @@ export function refusalReply(refusal: Refusal): Reply {
  * 421 would end our own session, so it becomes 451.
  */
 export function relayed(answer: Reply, stage: Stage, passText: boolean): Reply {
-  const code = answer.code === 421 ? 451 : answer.code;
-  const digit = Math.trunc(code / 100);
+  const digit = Math.trunc(answer.code / 100);
+  // The grammar has no second digit above 5 (RFC 5321 section 4.2); the class is what counts.
+  const outside = Math.trunc(answer.code / 10) % 10 > 5;
+  const code = answer.code === 421 ? 451 : outside ? digit * 100 + 50 : answer.code;
   const enhanced = answer.enhanced?.startsWith(`${digit}.`)
     ? answer.enhanced
     : digit === 2

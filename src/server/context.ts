@@ -18,6 +18,7 @@ import type { Session } from "./session.ts";
 /** A listener, compiled. */
 export interface ServerListener {
   readonly settings: ListenerSettings;
+  readonly tls: TlsServerContext | undefined;
   /** `220 mx.example.org ESMTP Postern` with CRLF. */
   readonly banner: string;
   readonly proxy: NetworkList;
@@ -33,7 +34,6 @@ export interface ServerContext {
   readonly log: Log;
   /** Wall clock, milliseconds. */
   readonly now: () => number;
-  readonly tls: TlsServerContext | undefined;
   /** Milliseconds that the reply to a failed login waits, times the failures so far (R17). */
   readonly authDelay: number;
   /** What this client may do and is offered at this moment. */

@@ -37,6 +37,9 @@ export class ListenFailed extends Data.TaggedError("ListenFailed")<{
   readonly error: TransportError;
 }> {}
 
+/** Server TLS by the listeners' demand for client certificates; empty where no listener uses TLS. */
+export type TlsContexts = ReadonlyMap<ListenerSettings["clientCertificate"], TlsServerContext>;
+
 /** What a server is made from. */
 export interface ServerOptions {
   readonly settings: Settings;
@@ -48,8 +51,7 @@ export interface ServerOptions {
   readonly now: () => number;
   /** Unique per process start; begins every session id. */
   readonly idPrefix: string;
-  /** Undefined where no listener uses TLS. */
-  readonly tls: TlsServerContext | undefined;
+  readonly tls: TlsContexts;
   /** Milliseconds, see {@linkcode ServerContext.authDelay}. */
   readonly authDelay: number;
   /** Told of every transaction that is over. */
@@ -92,7 +94,7 @@ class Server implements RunningServer {
   constructor(options: ServerOptions) {
     this.#options = options;
     this.#admission = new Admission(options.settings.limits);
-    const { settings, pipeline, upstreams, deadlines, log, now, tls, authDelay } = options;
+    const { settings, pipeline, upstreams, deadlines, log, now, authDelay } = options;
     this.#context = {
       settings,
       pipeline,
@@ -100,7 +102,6 @@ class Server implements RunningServer {
       deadlines,
       log,
       now,
-      tls,
       authDelay,
       policyFor: (listener, facts) => this.#policyFor(listener, facts),
       greeting: (policy, state, ask) => greetingReply(policy, state, ask.name, ask.esmtp),
@@ -117,9 +118,13 @@ class Server implements RunningServer {
   }
 
   listen(settings: ListenerSettings): Effect.Effect<void, ListenFailed> {
-    const { network, tls } = this.#options;
+    const { network } = this.#options;
+    const tls = settings.tls === "none"
+      ? undefined
+      : this.#options.tls.get(settings.clientCertificate);
     const listener: ServerListener = {
       settings,
+      tls,
       banner: `220 ${this.#options.settings.hostname} ESMTP Postern\r\n`,
       proxy: networkList(settings.proxyProtocol),
       xclient: networkList(settings.xclient),
@@ -227,7 +232,7 @@ class Server implements RunningServer {
     already: Uint8Array | undefined,
     who: { readonly remote: Endpoint; readonly local: Endpoint },
   ): void {
-    const { tls } = this.#options;
+    const { tls } = listener;
     if (tls === undefined) {
       duplex.destroy();
       this.#admission.leave();
@@ -258,7 +263,7 @@ class Server implements RunningServer {
     const { settings: own } = listener;
     return {
       hostname,
-      starttls: own.tls === "starttls" && this.#options.tls !== undefined,
+      starttls: own.tls === "starttls" && listener.tls !== undefined,
       requireTls: own.requireTls,
       auth: own.auth,
       plaintextAuth: own.authPlaintextLoopback && isLoopback(facts.remote.address),

@@ -421,7 +421,8 @@ export class Session implements Deadline {
   }
 
   #starttls(): void {
-    const { tls, log } = this.#context;
+    const { log } = this.#context;
+    const { tls } = this.#listener;
     // What came in plain text behind STARTTLS was never sent by whom TLS will prove (R12).
     if (tls === undefined || this.#receiver.buffered > 0) {
       log.event("warn", "plain text behind STARTTLS", {

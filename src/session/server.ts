@@ -214,11 +214,9 @@ function stepMail(
   if ((params.ret !== undefined || params.envid !== undefined) && !offer.dsn) {
     return notOffered("DSN");
   }
-  if (params.requiretls) {
-    if (!state.secure) return say(reply(530, "5.7.0", "REQUIRETLS needs TLS"));
-    if (!offer.requiretls) return say(reply(550, "5.7.30", "REQUIRETLS support required"));
-  }
-  if (params.auth !== undefined && policy.auth === "off") return notOffered("AUTH");
+  // Offered under TLS only (RFC 8689 section 2).
+  if (params.requiretls && !(offer.requiretls && state.secure)) return notOffered("REQUIRETLS");
+  if (params.auth !== undefined && !authAvailable(policy, state)) return notOffered("AUTH");
   if (from !== null && from.utf8 && !params.smtputf8) {
     return say(reply(553, "5.6.7", "Internationalized address needs SMTPUTF8"));
   }
@@ -236,9 +234,8 @@ function stepRcpt(
 ): Ask {
   if (state.phase === "bdat") return badSequence(bdatPending);
   if (state.phase !== "mail" && state.phase !== "rcpt") return badSequence("MAIL first");
-  if ((params.notify !== undefined || params.orcpt !== undefined) && !policy.offer.dsn) {
-    return notOffered("DSN");
-  }
+  const asksForDsn = params.notify !== undefined || params.orcpt !== undefined;
+  if (asksForDsn && !(policy.offer.dsn && state.esmtp)) return notOffered("DSN");
   const utf8 = to.utf8 || (params.orcpt !== undefined && /[^\x00-\x7f]/.test(params.orcpt));
   if (utf8 && !state.smtputf8) {
     return say(reply(553, "5.6.7", "Internationalized address needs SMTPUTF8"));

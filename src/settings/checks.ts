@@ -41,6 +41,16 @@ export function listenerName(name: unknown, position: number): string {
 /** Reports every problem and warning of a configuration with its defaults filled in. */
 export function check(root: unknown, context: CheckContext): void {
   const config = tableOf(root);
+  const { report } = context;
+  if (typeof config.workers === "number" && config.workers > 1) {
+    report.problem(["workers"], `not in this version: ${config.workers}; use workers = 1`);
+  }
+  if (config.admin !== undefined) {
+    report.warning(["admin"], "has no effect in this version: nothing listens there");
+  }
+  if (config.group !== undefined && config.user === undefined) {
+    report.problem(["group"], "needs user");
+  }
   const listeners = listOf(config.listeners).map(tableOf);
   const names = listeners.map((listener, position) => listenerName(listener.name, position));
   checkListeners(config, listeners, names, context);

@@ -46,6 +46,8 @@ export function decode(
   return {
     hostname: config.hostname ?? standard.hostname,
     dataDir: absolute(config.data_dir ?? standard.dataDir),
+    user: config.user,
+    group: config.group,
     workers: config.workers,
     received: config.received,
     listeners: config.listeners.map((listener, position): ListenerSettings => ({

@@ -26,6 +26,10 @@ export interface ConfigInput {
   readonly hostname?: Text | undefined;
   /** Folder for state and the generated certificate. Default: `$STATE_DIRECTORY`, `$XDG_STATE_HOME/postern` or `/var/lib/postern`. */
   readonly data_dir?: Text | undefined;
+  /** Started as root: become this user once the ports are open and the keys are read. */
+  readonly user?: Text | undefined;
+  /** The group to go with it. Default: the one of the same name. */
+  readonly group?: Text | undefined;
   /** Processes that share the listeners. Default 1. */
   readonly workers?: number | "auto" | undefined;
   /** Write a `Received` field into every message. Default true. */

@@ -348,6 +348,16 @@ export const configSchema = v.strictObject({
       "Folder for state and the generated certificate; without it `$STATE_DIRECTORY`, `$XDG_STATE_HOME/postern` or `/var/lib/postern`",
     ),
   )),
+  user: v.optional(v.pipe(
+    f.text,
+    v.description(
+      "Started as root: become this user once the ports are open and the keys are read",
+    ),
+  )),
+  group: v.optional(v.pipe(
+    f.text,
+    v.description("The group to go with it; without it the one of the user's name"),
+  )),
   workers: v.optional(v.pipe(f.workers, v.description("Processes that share the listeners")), 1),
   received: v.optional(
     v.pipe(f.flag, v.description("Write a `Received` field into every message")),

@@ -13,6 +13,9 @@ export interface Settings {
   readonly hostname: string;
   /** Absolute path. */
   readonly dataDir: string;
+  /** The user to become when started as root. */
+  readonly user: string | undefined;
+  readonly group: string | undefined;
   /** Processes that share the listeners. */
   readonly workers: number | "auto";
   /** At least one; names and addresses differ. */

@@ -62,7 +62,9 @@ export function dial(
 ): Effect.Effect<UpstreamConnection, LegDown> {
   const mode = tlsMode(options.upstream);
   const first = attempt(options, server, identity, mode);
-  return mode !== "opportunistic" ? first : Effect.catch(
+  // Without TLS there would be nothing to keep the password off the wire: whoever breaks the handshake must not get it.
+  const again = mode === "opportunistic" && options.upstream.auth === undefined;
+  return !again ? first : Effect.catch(
     first,
     (down) =>
       down.message.includes(handshakeFailed)

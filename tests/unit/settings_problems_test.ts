@@ -176,6 +176,8 @@ test("R39: values of the wrong kind", () => {
       file({ top: 'workers = "many"' }),
       '2:11: workers: expected "auto" or an integer from 1 to 1024, got "many"',
     ],
+    [file({ top: "workers = 2" }), "2:11: workers: not in this version: 2; use workers = 1"],
+    [file({ top: 'group = "mail"' }), "2:9: group: needs user"],
     [file({ top: "received = 1" }), "2:12: received: expected true or false, got 1"],
     [
       file({ upstream: 'servers = ["a:1"]\nidentity = "xclint"' }),

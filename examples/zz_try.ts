@@ -1,0 +1,3 @@
+import { parseCommand } from "@postern/postern/wire";
+import { run } from "@postern/postern";
+console.log(parseCommand("NOOP"), typeof run);
