@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Option from "effect/Option";
 import { startPlugins } from "../assembly/plugins.ts";
-import { type StartFailed } from "../assembly/start_failed.ts";
+import type { StartFailed } from "../assembly/start_failed.ts";
 import { describeAddress } from "../settings/describe.ts";
 import { formatProblem, visible } from "../settings/problem.ts";
 import type { ListenerSettings, Settings } from "../settings/settings.ts";

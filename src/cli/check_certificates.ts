@@ -4,7 +4,7 @@
  */
 import { access, constants } from "node:fs/promises";
 import * as path from "node:path";
-import { tlsContext, usesTls } from "../assembly/tls.ts";
+import { tlsContexts, usesTls } from "../assembly/tls.ts";
 import { reasonOf } from "../assembly/start_failed.ts";
 import { readTextIfExists } from "../runtime/files.ts";
 import { type CertificateFacts, inspectCertificate, loadIdentity } from "../runtime/identity.ts";
@@ -42,7 +42,7 @@ export async function checkCertificates(loaded: LoadedConfiguration): Promise<Fi
   }
   if (identities.length < certificates.length) return findings;
   try {
-    await tlsContext(settings, nodeNetwork(), identities);
+    await tlsContexts(settings, nodeNetwork(), identities);
   } catch (cause) {
     const at = settings.tls.clientCa === undefined ? "tls" : "tls.client_ca";
     findings.push({ status: "wrong", subject: "", detail: place(at, reasonOf(cause)) });

@@ -71,26 +71,27 @@ const line = (state: ClientState, text: string, secret = false): Next => [
 
 /** One reply of the upstream during set-up. */
 export function clientStep(policy: ClientPolicy, state: ClientState, reply: Reply): Next {
-  const good = reply.code >= 200 && reply.code < 300;
   switch (state.step) {
     case "greeting":
       return reply.code === 220
         ? line({ ...state, step: "ehlo" }, `EHLO ${policy.hostname}`)
         : fail(state, `greeted with ${reply.code}`, reply);
     case "ehlo":
-      if (good) return onward(policy, { ...state, extensions: parseExtensions(reply.lines) });
-      return reply.code === 421
-        ? fail(state, "answered EHLO with 421", reply)
-        : line({ ...state, step: "helo" }, `HELO ${policy.hostname}`);
+      if (reply.code === 250) {
+        return onward(policy, { ...state, extensions: parseExtensions(reply.lines) });
+      }
+      return refused(reply)
+        ? line({ ...state, step: "helo" }, `HELO ${policy.hostname}`)
+        : fail(state, `answered EHLO with ${reply.code}`, reply);
     case "helo":
-      return good
+      return reply.code === 250
         ? onward(policy, { ...state, extensions: noExtensions })
         : fail(state, `answered HELO with ${reply.code}`, reply);
     case "starttls":
       if (reply.code === 220) return [state, { say: "starttls" }];
-      return policy.tls === "opportunistic"
+      return policy.tls === "opportunistic" && refused(reply)
         ? afterTls(policy, state)
-        : fail(state, `refused STARTTLS with ${reply.code}`, reply);
+        : fail(state, `answered STARTTLS with ${reply.code}`, reply);
     case "auth-user":
       return reply.code === 334 && policy.auth !== undefined
         ? line({ ...state, step: "auth-password" }, login(policy.auth, 0), true)
@@ -106,7 +107,9 @@ export function clientStep(policy: ClientPolicy, state: ClientState, reply: Repl
         : fail(state, `refused our credentials with ${reply.code}`, reply);
     case "xclient":
       // Postfix answers each XCLIENT with 220 or 250 and expects EHLO after the last one.
-      if (!good) return fail(state, `refused XCLIENT with ${reply.code}`, reply);
+      if (reply.code !== 220 && reply.code !== 250) {
+        return fail(state, `refused XCLIENT with ${reply.code}`, reply);
+      }
       return state.lines.length > 0 ? nextXclient(state) : line(
         { ...state, step: "ehlo", identified: true },
         `EHLO ${policy.hostname}`,
@@ -114,6 +117,11 @@ export function clientStep(policy: ClientPolicy, state: ClientState, reply: Repl
     case "ready":
       return fail(state, `said ${reply.code} unasked`, reply);
   }
+}
+
+/** The server understood us and said no. Anything else that is not the answer asked for is no SMTP, or an end (421). */
+function refused(reply: Reply): boolean {
+  return reply.code >= 400 && reply.code !== 421;
 }
 
 /** After the handshake: everything learned before is forgotten (RFC 3207 section 4.2, R13). */
