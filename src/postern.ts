@@ -71,7 +71,9 @@ export function startPostern(
     const tls = yield* serverTls(settings, network);
     const pipeline = yield* startPlugins(settings, log, now);
     const upstreams = yield* makeUpstreams(settings, { network, deadlines, now });
-    yield* firstContact(upstreams, log);
+    // The first look makes the mailbox folder, which must belong to the user that fills it: after the change of users.
+    const look = firstContact(upstreams, log);
+    if (settings.user === undefined) yield* look;
     const server = yield* Effect.mapError(
       startServer({
         settings,
@@ -94,6 +96,7 @@ export function startPostern(
         try: () => dropPrivileges({ user, ...(group === undefined ? {} : { group }) }),
         catch: (cause) => configurationFailed(reasonOf(cause), "user"),
       });
+      yield* look;
     }
     return {
       log,

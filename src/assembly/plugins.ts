@@ -15,7 +15,7 @@ import { resolvePath } from "../runtime/paths.ts";
 import type { PluginSettings, Settings } from "../settings/settings.ts";
 import { memoryState } from "../state/memory.ts";
 import type { Log } from "../telemetry/log.ts";
-import { configurationFailed, StartFailed } from "./start_failed.ts";
+import { StartFailed } from "./start_failed.ts";
 
 /** Loads and starts every plugin; fails with all their problems at once. */
 export function startPlugins(
@@ -30,15 +30,13 @@ export function startPlugins(
         importModule: (use) => importModule(use, settings.baseDir),
       })
     );
-    if (problems.length > 0) return yield* pluginProblems(problems);
-    const held = loaded.find((one: LoadedPlugin) => one.exports.manifest?.holdBody === true);
-    if (held !== undefined) {
-      return yield* configurationFailed(
-        "The plugin needs held bodies (`holdBody`), which this version does not have",
-        held.settings.path,
-      );
-    }
-    const pipeline = yield* Effect.mapError(
+    const held = loaded.filter((one: LoadedPlugin) => one.exports.manifest?.holdBody === true)
+      .map(({ settings: { path } }) => ({
+        pluginPath: path,
+        message: "The plugin needs held bodies (`holdBody`), which this version does not have",
+      }));
+    // Those that loaded are started although others did not: everything that is wrong is told at once.
+    const compiled = yield* Effect.match(
       compilePipeline(loaded, {
         clock: { now },
         state: memoryState({ clock: { now } }),
@@ -57,8 +55,17 @@ export function startPlugins(
         watchFile: (path, changed) => watchFile(resolvePath(settings.baseDir, path), changed),
         passwords,
       }),
-      (failed) => pluginProblems(failed.problems),
+      {
+        onSuccess: (made) => ({ pipeline: made, problems: [] }),
+        onFailure: (failed) => ({ pipeline: undefined, problems: failed.problems }),
+      },
     );
+    const { pipeline } = compiled;
+    const wrong = [...problems, ...held, ...compiled.problems];
+    if (pipeline === undefined || wrong.length > 0) {
+      yield* Effect.promise(async () => await pipeline?.close());
+      return yield* pluginProblems(wrong);
+    }
     yield* Effect.addFinalizer(() => Effect.promise(() => pipeline.close()));
     return pipeline;
   });

@@ -92,7 +92,7 @@ async function selfSignedFinding(dataDir: string): Promise<Finding> {
     return {
       status: "broken",
       subject,
-      detail: `no certificate is configured, and one cannot be kept in ${dataDir}: ${
+      detail: `none is configured, and one cannot be kept in ${dataDir}: ${
         systemReason(cause) ?? reasonOf(cause)
       }`,
     };
@@ -101,8 +101,8 @@ async function selfSignedFinding(dataDir: string): Promise<Finding> {
     status: "note",
     subject,
     detail: kept === undefined
-      ? `no certificate is configured; one will be made in ${dataDir}`
-      : `no certificate is configured; the one in ${dataDir} is used, and renewed in time`,
+      ? `none is configured, one will be made in ${dataDir}`
+      : `none is configured, the one in ${dataDir} is used and renewed`,
   };
 }
 

@@ -64,7 +64,8 @@ function finding(check: ServerCheck, upstream: UpstreamSettings | undefined): Fi
   const { upstream: subject, server, problem } = check;
   if (problem !== undefined) {
     // The message names upstream and server, as a log needs it.
-    const why = problem.replace(`upstream ${subject} ${server}: `, "");
+    const why = problem.replace(`upstream ${subject} ${server}: `, "")
+      .replace(/^(cannot connect): Cannot connect to \S+: /, "$1: ");
     return { status: "broken", subject, detail: visible(`${server}: ${why}`) };
   }
   if (upstream?.servers[0]?.kind === "maildir") {

@@ -31,6 +31,10 @@ export class UsageError extends CliError {
 
 /** What went wrong, in words, for the errors of files that a person can mend; undefined for any other error. */
 export function systemReason(error: unknown): string | undefined {
+  // Deno's own guard, which has a name and no code.
+  if (error instanceof Error && error.name === "NotCapable") {
+    return "Deno was started without the permission for it";
+  }
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   switch (error.code) {
     case "ENOENT":

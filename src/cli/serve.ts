@@ -7,11 +7,11 @@ import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import { startPostern } from "../postern.ts";
 import { onSignal, onStray } from "../runtime/process.ts";
-import { describeAddress } from "../settings/describe.ts";
 import { formatProblem } from "../settings/problem.ts";
 import { EXIT } from "./errors.ts";
 import type { Run } from "./io.ts";
 import { loadConfiguration } from "./load_configuration.ts";
+import { readyLine } from "./ready_line.ts";
 import type { serveSpec } from "./specs.ts";
 import { startFailure } from "./start_failure.ts";
 
@@ -40,14 +40,7 @@ export const run: Run<typeof serveSpec> = async (input, io) => {
     })
   );
   for (const warning of loaded.warnings) log.event("warn", formatProblem(warning));
-  const names = [...started.value.addresses].map(([name, address]) =>
-    `${name}=${
-      address.port === 0
-        ? `unix:${address.address}`
-        : describeAddress({ host: address.address, port: address.port })
-    }`
-  );
-  io.stdout(`postern ready ${names.join(" ")}\n`);
+  io.stdout(readyLine(started.value.addresses));
   await stopped;
   log.event("info", "draining", { sessions: started.value.sessions });
   await Effect.runPromise(Scope.close(scope, Exit.void));

@@ -6,6 +6,7 @@
  * @module
  */
 import type { Manifest, OptionsSchema, PluginExports, SchemaResult } from "../plugin/module.ts";
+import { didYouMean } from "../settings/nearest.ts";
 import type { PluginSettings } from "../settings/settings.ts";
 import type { LoadedPlugin } from "./compile.ts";
 import { failureMessage } from "./failure.ts";
@@ -53,13 +54,14 @@ async function loadOne(settings: PluginSettings, source: PluginSource): Promise<
   try {
     module = await (builtin === undefined ? source.importModule(use) : builtin());
   } catch (cause) {
-    const known = /^[a-z0-9-]+$/.test(use) && source.builtins.size > 0
-      ? `. Bundled plugins are ${[...source.builtins.keys()].join(", ")}`
-      : "";
-    return at(
-      `${path}.use`,
-      `Cannot load plugin ${escapeText(use)}: ${failureMessage(cause)}${known}`,
-    );
+    const names = /^[a-z0-9-]+$/.test(use) ? [...source.builtins.keys()] : [];
+    const hint = didYouMean(use, names);
+    // Who meant a bundled one is not helped by where else it was looked for.
+    const why = hint === "" ? `: ${failureMessage(cause)}` : hint;
+    const known = names.length === 0
+      ? ""
+      : `${hint === "" ? "." : ""} Bundled plugins are ${names.join(", ")}`;
+    return at(`${path}.use`, `Cannot load plugin ${escapeText(use)}${why}${known}`);
   }
   try {
     const exports = exportsOf(module);

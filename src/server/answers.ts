@@ -35,9 +35,18 @@ export function relayed(answer: Reply, stage: Stage, passText: boolean): Reply {
     ? (stage === "rcpt" ? "2.1.5" : "2.0.0")
     : `${digit}.0.0`;
   const [accepted, later, never] = bland[stage];
-  const text = digit === 2 ? accepted : digit === 4 ? later : never;
-  return passText ? { code, enhanced, lines: answer.lines } : reply(code, enhanced, text);
+  if (passText) return { code, enhanced, lines: answer.lines };
+  const key = `${stage} ${code} ${enhanced}`;
+  let known = relayedBefore.get(key);
+  if (known === undefined) {
+    known = reply(code, enhanced, digit === 2 ? accepted : digit === 4 ? later : never);
+    if (relayedBefore.size < 256) relayedBefore.set(key, known);
+  }
+  return known;
 }
+
+/** Upstreams say the same few things: the values are shared, and so is their text form. */
+const relayedBefore = new Map<string, Reply>();
 
 /** The upstream broke: always temporary, unless it said 5yz itself in mid-body (R4). */
 export function downReply(down: LegDown): Reply {

@@ -3,7 +3,6 @@
  * @module
  */
 import type { Pipeline } from "../pipeline/pipeline.ts";
-import type { SessionFacts } from "../plugin/facts.ts";
 import type { Ask, ServerPolicy, ServerState } from "../session/server.ts";
 import type { ListenerSettings, Settings } from "../settings/settings.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -11,6 +10,7 @@ import type { Deadlines } from "../transport/deadlines.ts";
 import type { TlsServerContext } from "../transport/duplex.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
 import type { Reply } from "../wire/reply.ts";
+import type { Facts } from "./facts.ts";
 import type { NetworkList } from "./networks.ts";
 import type { TransactionRecord } from "./record.ts";
 import type { Session } from "./session.ts";
@@ -37,7 +37,7 @@ export interface ServerContext {
   /** Milliseconds that the reply to a failed login waits, times the failures so far (R17). */
   readonly authDelay: number;
   /** What this client may do and is offered at this moment. */
-  policyFor(listener: ServerListener, facts: SessionFacts): ServerPolicy;
+  policyFor(listener: ServerListener, facts: Facts): ServerPolicy;
   greeting(policy: ServerPolicy, state: ServerState, ask: Extract<Ask, { ask: "helo" }>): Reply;
   /** A transaction is over. */
   recorded(record: TransactionRecord): void;

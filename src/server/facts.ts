@@ -7,6 +7,8 @@ import type { Endpoint, TlsFacts } from "../transport/duplex.ts";
 
 /** What is known of a session, as far as it has come. */
 export class Facts implements SessionFacts {
+  /** Who is at the other end, as far as the listener trusts it: XCLIENT does not change it (R27). */
+  readonly peer: Endpoint;
   remote: Endpoint;
   local: Endpoint;
   clientName: string | undefined = undefined;
@@ -26,6 +28,7 @@ export class Facts implements SessionFacts {
       readonly tls: TlsFacts | undefined;
     },
   ) {
+    this.peer = connection.remote;
     this.remote = connection.remote;
     this.local = connection.local;
     this.tls = connection.tls;

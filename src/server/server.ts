@@ -7,10 +7,9 @@ import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import { greetingReply, type ServerPolicy } from "../session/server.ts";
-import type { SessionFacts } from "../plugin/facts.ts";
 import type { ListenerSettings, Settings } from "../settings/settings.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { Deadlines } from "../transport/deadlines.ts";
+import type { Deadline, Deadlines } from "../transport/deadlines.ts";
 import type {
   Duplex,
   Endpoint,
@@ -26,10 +25,14 @@ import { answers } from "./answers.ts";
 import type { ServerContext, ServerListener } from "./context.ts";
 import { Facts } from "./facts.ts";
 import { isLoopback, networkList } from "./networks.ts";
-import { readProxyHeader } from "./proxy_header.ts";
+import { type ProxiedEnds, readProxyHeader } from "./proxy_header.ts";
 import type { TransactionRecord } from "./record.ts";
 import { logRecord } from "./record_log.ts";
 import { Session } from "./session.ts";
+
+/** How long a client that was turned away may take to hang up, and how many of them are waited for. */
+const lingerMs = 5_000;
+const mostTurnedAway = 256;
 
 /** A listener could not be opened. */
 export class ListenFailed extends Data.TaggedError("ListenFailed")<{
@@ -87,6 +90,9 @@ class Server implements RunningServer {
   readonly #context: ServerContext;
   readonly #ports: ListeningPort[] = [];
   readonly #sessions = new Set<Session>();
+  /** Before their session: in a PROXY header or a TLS handshake. */
+  readonly #arriving = new Set<Duplex>();
+  #turnedAway = 0;
   #counter = 0;
   #draining = false;
   #empty: () => void = () => {};
@@ -129,12 +135,11 @@ class Server implements RunningServer {
       proxy: networkList(settings.proxyProtocol),
       xclient: networkList(settings.xclient),
     };
-    // Behind a PROXY header TLS begins later than the first octet.
-    const implicit = settings.tls === "implicit" && settings.proxyProtocol.length === 0;
     return Effect.callback<void, ListenFailed>((resume) => {
       const listening = network.listen(
         settings.listen,
-        { ...(implicit && tls !== undefined ? { tls } : {}), backlog: 511 },
+        // TLS begins after admission, also where it is implicit: a handshake costs more than a place in the count.
+        { backlog: 511 },
         (duplex) => this.#accept(listener, duplex),
       );
       void listening.then((port) => {
@@ -153,6 +158,7 @@ class Server implements RunningServer {
     return Effect.suspend(() => {
       this.#draining = true;
       const closing = this.#ports.splice(0).map((port) => port.close());
+      for (const duplex of [...this.#arriving]) duplex.destroy();
       for (const session of [...this.#sessions]) session.drain();
       const empty = Effect.callback<void>((resume) => {
         if (this.#sessions.size === 0) resume(Effect.void);
@@ -177,41 +183,33 @@ class Server implements RunningServer {
       return;
     }
     if (!this.#admission.enter()) {
-      turnAway(duplex);
+      this.#turnAway(listener, duplex);
       return;
     }
-    if (listener.proxy(duplex.remote.address)) {
-      readProxyHeader(this.#options, listener, duplex, (facts, already) => {
-        if (facts === undefined) this.#admission.leave();
-        else this.#begin(listener, duplex, facts, already);
-      });
+    if (!listener.proxy(duplex.remote.address)) {
+      this.#admit(listener, duplex, duplex);
       return;
     }
-    if (listener.settings.tls === "implicit" && duplex.tls === undefined) {
-      this.#upgrade(listener, duplex, undefined, duplex);
-      return;
-    }
-    this.#begin(listener, duplex, duplex);
+    this.#arriving.add(duplex);
+    readProxyHeader(this.#options, listener, duplex, (ends, already) => {
+      this.#arriving.delete(duplex);
+      if (ends === undefined) this.#admission.leave();
+      else this.#admit(listener, duplex, ends, already);
+    });
   }
 
   /** `who`: the ends of the connection, as a PROXY header told them or as they are. */
-  #begin(
-    listener: ServerListener,
-    duplex: Duplex,
-    who: { readonly remote: Endpoint; readonly local: Endpoint },
-    already?: Uint8Array,
-  ): void {
-    if (listener.settings.tls === "implicit" && duplex.tls === undefined) {
-      this.#upgrade(listener, duplex, already, who);
-      return;
-    }
-    const { settings, idPrefix, now } = this.#options;
+  #admit(listener: ServerListener, duplex: Duplex, who: ProxiedEnds, already?: Uint8Array): void {
     if (!this.#admission.enterAddress(who.remote.address)) {
       this.#admission.leave();
       this.#options.log.event("info", "too many connections", { client: who.remote.address });
-      turnAway(duplex);
-      return;
-    }
+      this.#turnAway(listener, duplex);
+    } else if (listener.settings.tls === "implicit") this.#upgrade(listener, duplex, who, already);
+    else this.#begin(listener, duplex, who, already);
+  }
+
+  #begin(listener: ServerListener, duplex: Duplex, who: ProxiedEnds, already?: Uint8Array): void {
+    const { settings, idPrefix, now } = this.#options;
     this.#counter += 1;
     const facts = new Facts(
       `${idPrefix}${this.#counter.toString(36)}`,
@@ -222,43 +220,63 @@ class Server implements RunningServer {
     );
     const session = new Session(this.#context, listener, facts, duplex);
     this.#sessions.add(session);
-    session.admitted = who.remote.address;
     session.start(already);
   }
 
-  #upgrade(
-    listener: ServerListener,
-    duplex: Duplex,
-    already: Uint8Array | undefined,
-    who: { readonly remote: Endpoint; readonly local: Endpoint },
-  ): void {
-    const { tls } = listener;
-    if (tls === undefined) {
-      duplex.destroy();
+  #upgrade(listener: ServerListener, duplex: Duplex, who: ProxiedEnds, already?: Uint8Array): void {
+    const leave = (): void => {
+      if (!this.#arriving.delete(duplex)) return;
       this.#admission.leave();
+      this.#admission.leaveAddress(who.remote.address);
+    };
+    this.#arriving.add(duplex);
+    duplex.handle({ data: () => {}, end: () => {}, drain: () => {}, close: leave });
+    if (listener.tls === undefined) {
+      duplex.destroy();
       return;
     }
-    let left = false;
-    const leave = (): void => {
-      if (left) return;
-      left = true;
-      this.#admission.leave();
-    };
-    duplex.handle({ data: () => {}, end: () => {}, drain: () => {}, close: leave });
-    duplex.upgradeServer(tls, "", (error) => {
-      if (error === undefined && !left) this.#begin(listener, duplex, who);
-      else leave();
+    duplex.upgradeServer(listener.tls, "", (error) => {
+      if (error !== undefined) leave();
+      else if (this.#arriving.delete(duplex)) this.#begin(listener, duplex, who);
     }, already);
+  }
+
+  /** One reply, then the end: no session for this client now. */
+  #turnAway(listener: ServerListener, duplex: Duplex): void {
+    // Before its handshake a TLS client cannot be told anything; and a flood is told nothing.
+    if (listener.settings.tls === "implicit" || this.#turnedAway >= mostTurnedAway) {
+      duplex.destroy();
+      return;
+    }
+    const { deadlines } = this.#options;
+    const deadline: Deadline = {
+      at: deadlines.now + lingerMs,
+      expired: () => duplex.destroy(),
+    };
+    this.#turnedAway += 1;
+    deadlines.add(deadline);
+    duplex.handle({
+      data: () => {},
+      end: () => duplex.destroy(),
+      drain: () => {},
+      close: () => {
+        this.#turnedAway -= 1;
+        deadlines.delete(deadline);
+      },
+    });
+    duplex.resume();
+    duplex.write(formatReply(answers.tooMany));
+    duplex.end();
   }
 
   #closed(session: Session): void {
     this.#sessions.delete(session);
     this.#admission.leave();
-    this.#admission.leaveAddress(session.admitted);
+    this.#admission.leaveAddress(session.facts.peer.address);
     if (this.#draining && this.#sessions.size === 0) this.#empty();
   }
 
-  #policyFor(listener: ServerListener, facts: SessionFacts): ServerPolicy {
+  #policyFor(listener: ServerListener, facts: Facts): ServerPolicy {
     const { hostname, limits } = this.#options.settings;
     const { settings: own } = listener;
     return {
@@ -268,7 +286,7 @@ class Server implements RunningServer {
       auth: own.auth,
       plaintextAuth: own.authPlaintextLoopback && isLoopback(facts.remote.address),
       mechanisms: this.#options.pipeline.mechanisms(own.name),
-      xclient: listener.xclient(facts.remote.address),
+      xclient: listener.xclient(facts.peer.address),
       offer: this.#options.upstreams.offer(own.name),
       recipients: limits.recipients,
       transactions: limits.transactions,
@@ -276,12 +294,4 @@ class Server implements RunningServer {
       idleCommands: limits.idleCommands,
     };
   }
-}
-
-/** One reply, then the end: no session for this client now. */
-function turnAway(duplex: Duplex): void {
-  duplex.handle({ data: () => {}, end: () => duplex.destroy(), drain: () => {}, close: () => {} });
-  duplex.resume();
-  duplex.write(formatReply(answers.tooMany));
-  duplex.end();
 }

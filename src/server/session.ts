@@ -37,13 +37,13 @@ import { applyXclient } from "./xclient.ts";
 const unreadReplies = 65_536;
 const bufferedInput = 262_144;
 const lingerMs = 5_000;
+/** The first octet of a TLS handshake record (RFC 8446 section 5.1): no command begins with it. */
+const tlsHandshake = 0x16;
 
 /** One session. */
 export class Session implements Deadline {
   at = Infinity;
   readonly facts: Facts;
-  /** The address it was admitted by; XCLIENT may tell another one later. */
-  admitted = "";
   readonly pipeline: SessionPipeline;
 
   readonly #context: ServerContext;
@@ -65,6 +65,8 @@ export class Session implements Deadline {
   #committing = false;
   #run: TransactionRun | undefined;
   #auth: AuthExchange | undefined;
+  /** From here on a line that is no command may be a response of an exchange that was refused: no log is told it (R18). */
+  #authAsked = false;
   #authFailures = 0;
   #transactions = 0;
   /** Content that is read and thrown away, then answered. */
@@ -195,6 +197,8 @@ export class Session implements Deadline {
     fiber.addObserver((late) => {
       if (this.#fiber === fiber) this.#fiber = undefined;
       this.#exited(late, done);
+      // A transfer goes on without a reply that would set the next deadline.
+      if (this.#fiber === undefined && this.#run?.transferring === true) this.awaitContent();
       this.#pump();
     });
   }
@@ -213,8 +217,15 @@ export class Session implements Deadline {
     this.#run = undefined;
   }
 
-  /** Reads on. */
+  /** The leg takes no more for now: until it does, the time that runs is its own. */
+  blocked(): void {
+    const { deadlines, settings } = this.#context;
+    this.at = Math.min(deadlines.now + settings.timeouts.upstreamData, this.#sessionEnd);
+  }
+
+  /** The leg takes octets again: reads on. */
   resume(): void {
+    if (this.#run?.transferring === true) this.awaitContent();
     this.#pump();
   }
 
@@ -249,9 +260,10 @@ export class Session implements Deadline {
 
   #data(chunk: Uint8Array): void {
     if (this.#over) return;
+    const atLineStart = this.#receiver.buffered === 0;
     this.#receiver.feed(chunk);
     if (this.#run?.transferring === true) this.#progress(chunk.length);
-    else if (this.#state.phase === "fresh" && isClientHello(chunk)) {
+    else if (this.#state.phase === "fresh" && atLineStart && chunk[0] === tlsHandshake) {
       this.#context.log.event("info", "TLS on a plain port", {
         id: this.facts.id,
         client: this.facts.remote.address,
@@ -309,7 +321,8 @@ export class Session implements Deadline {
         else this.#command(event.text);
         return;
       case "line-fault":
-        this.#transcript?.line("C", event.start);
+        if (this.#authAsked) this.#transcript?.secret("C");
+        else this.#transcript?.line("C", event.start);
         if (this.#auth !== undefined) this.#auth.fault();
         else {
           const fault = lineFaultReply(event.fault);
@@ -330,12 +343,16 @@ export class Session implements Deadline {
   }
 
   #command(line: string): void {
-    this.#transcript?.line("C", line);
+    const command = parseCommand(line);
+    const { verb } = command;
+    if (verb === "AUTH" || (verb === "BAD" && command.of === "AUTH")) this.#authAsked = true;
+    if (this.#authAsked && verb === "UNKNOWN") this.#transcript?.secret("C");
+    else this.#transcript?.line("C", line);
     if (isForeignProtocol(line)) {
       this.close(answers.foreign);
       return;
     }
-    const ask = step(this.#policy, this.#state, parseCommand(line));
+    const ask = step(this.#policy, this.#state, command);
     switch (ask.ask) {
       case "reply":
         this.say(ask, ask.reply);
@@ -570,9 +587,4 @@ export class Session implements Deadline {
       bareNewline: limits.bareNewline,
     });
   }
-}
-
-/** The first octets of a TLS handshake record (RFC 8446 section 5.1). */
-function isClientHello(chunk: Uint8Array): boolean {
-  return chunk[0] === 0x16 && chunk[1] === 0x03;
 }

@@ -283,6 +283,7 @@ export class TransactionRun {
         passText: this.#context.upstreams.passesText(leg.upstream),
         run: (effect, done) => session.run(effect, done),
         commit: (effect, done) => session.commit(effect, done),
+        blocked: () => session.blocked(),
         resume: () => session.resume(),
       },
       this.#tx,

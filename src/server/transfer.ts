@@ -31,6 +31,8 @@ export interface TransferHost {
   run<A>(effect: Effect.Effect<A>, done: (value: A) => void): void;
   /** As `run`, but not interrupted when the client goes. */
   commit<A>(effect: Effect.Effect<A>, done: (value: A) => void): void;
+  /** The leg takes nothing until `resume`. */
+  blocked(): void;
   /** The leg takes octets again. */
   resume(): void;
   /** The upstream's text may reach the client. */
@@ -211,7 +213,9 @@ export class Transfer {
   }
 
   #write(octets: Uint8Array): void {
-    if (octets.length > 0 && !this.#leg.write(octets)) this.#blocked = true;
+    if (octets.length === 0 || this.#leg.write(octets)) return;
+    if (!this.#blocked) this.#host.blocked();
+    this.#blocked = true;
   }
 
   /** End hooks, then the dot. */

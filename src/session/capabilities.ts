@@ -46,6 +46,8 @@ export const noExtensions: Extensions = {
 export function parseExtensions(lines: readonly string[]): Extensions {
   const found: { -readonly [K in keyof Extensions]: Extensions[K] } = { ...noExtensions };
   for (const line of lines.slice(1)) {
+    // ASCII before upper case: some letters outside it map into it.
+    if (/[^\x00-\x7f]/.test(line)) continue;
     const words = line.trim().toUpperCase().split(/[ =]+/, 64);
     switch (words[0]) {
       case "PIPELINING":

@@ -8,10 +8,21 @@ import { printable } from "../wire/printable.ts";
 /** Whose line it is: client, us, us to the upstream, the upstream to us. */
 export type Speaker = "C" | "S" | "U>" | "U<";
 
-/** A command line fit for a log: the arguments of AUTH are cut off. */
+const verbs: ReadonlySet<string> = new Set(
+  "HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY EXPN HELP STARTTLS AUTH XCLIENT".split(" "),
+);
+
+/**
+ * A command line fit for a log. Of AUTH only the mechanism is left, and nothing of a line that may be a response of SASL:
+ * a client that pipelines sends them even where AUTH was refused.
+ */
 export function redact(line: string): string {
-  const auth = /^(auth[ \t]+[A-Za-z0-9_-]{1,20})[ \t]+\S/i.exec(line);
-  return printable(auth === null ? line : `${auth[1]} ***`, 512);
+  const auth = /^[ \t]*(auth(?:[ \t]+[A-Za-z0-9_-]{1,20}(?![^ \t]))?)/i.exec(line);
+  if (auth?.[1] !== undefined) {
+    return line.slice(auth[0].length).trim() === "" ? auth[1] : `${auth[1]} ***`;
+  }
+  if (/^[A-Za-z0-9+/]+={0,2}$/.test(line) && !verbs.has(line.toUpperCase())) return "***";
+  return printable(line, 512);
 }
 
 /** A bounded list of lines; the oldest go first. */

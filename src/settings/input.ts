@@ -106,7 +106,7 @@ export interface LimitsInput {
   readonly connections_per_address?: number | undefined;
   /** Error replies before the connection is closed. Default 10. */
   readonly errors?: number | undefined;
-  /** Transactions of one session. Default 100. */
+  /** Transactions of one session. Default 10,000. */
   readonly transactions?: number | undefined;
   /** Commands in a row that do not bring a transaction on. Default 20. */
   readonly idle_commands?: number | undefined;

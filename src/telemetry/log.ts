@@ -71,12 +71,15 @@ function jsonLine(now: number, level: Level, message: string, fields: Fields = {
   return `${
     JSON.stringify({ time: new Date(now).toISOString(), level, message, ...fields })
       // JSON leaves DEL, C1 controls and the line separators alone; a terminal does not.
-      .replace(/[\u007f-\u009f\u2028\u2029]/g, unicodeEscape)
+      .replace(unprintable, unicodeEscape)
   }\n`;
 }
 
+/** Controls, line separators, and what turns the direction of the text around it. */
+const unprintable = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
 function escape(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, unicodeEscape);
+  return text.replace(unprintable, unicodeEscape);
 }
 
 function unicodeEscape(character: string): string {

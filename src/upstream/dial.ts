@@ -89,6 +89,8 @@ export function identify(
     };
     const [next, say] = clientIdentify(policy, state);
     converse({ ...options, policy, connection, tls: undefined }, next, say, resume);
+    // Half told, it is nobody's.
+    return Effect.sync(() => connection.destroy("no longer wanted"));
   });
 }
 

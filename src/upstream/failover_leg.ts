@@ -29,6 +29,7 @@ export class FailoverLeg implements Leg {
   readonly #failed = new Set<ServerState>();
   #idle = true;
   #leg: SmtpLeg | undefined;
+  #server = "";
   #released = false;
 
   constructor(options: FailoverOptions) {
@@ -36,8 +37,9 @@ export class FailoverLeg implements Leg {
     this.upstream = options.upstream;
   }
 
+  /** The last one asked, also when the connection is given back: the log tells it at the end. */
   get server(): string {
-    return this.#leg?.server ?? "";
+    return this.#server;
   }
 
   rcpt(recipient: LegRecipient): Effect.Effect<Reply, LegDown> {
@@ -119,6 +121,7 @@ export class FailoverLeg implements Leg {
           upstream,
         );
         this.#leg = leg;
+        this.#server = leg.server;
         if (this.#released) {
           leg.release();
           return Effect.fail(new LegDown({ message: `${upstream}: released`, phase: "envelope" }));

@@ -83,11 +83,17 @@ export class Pool {
       const full = this.#open >= this.#options.upstream.connections;
       if (!avoid.idle) {
         const lease = this.#takeIdle(full ? candidates : candidates.slice(0, 1), identity);
-        if (lease !== undefined) return this.#identified(lease, identity);
+        if (lease !== undefined) {
+          // It may have died while idle, without our noticing until now (R6).
+          return Effect.catch(
+            this.#identified(lease, identity),
+            () => this.acquire(identity, { ...avoid, idle: true }),
+          );
+        }
       }
       return full && !this.#evictIdle()
         ? Effect.andThen(this.#turnToCome(), this.acquire(identity, avoid))
-        : this.#dialFirst(candidates, identity, undefined);
+        : this.#dialFirst(candidates, identity);
     });
   }
 
@@ -98,7 +104,8 @@ export class Pool {
     connection.uses += 1;
     const { upstream, timeouts } = this.#options;
     const bound = upstream.identity.startsWith("proxy");
-    if (this.#closed || bound || connection.uses >= upstream.maxUses) {
+    const kept = timeouts.upstreamIdle > 0 && connection.uses < upstream.maxUses;
+    if (this.#closed || bound || !kept) {
       connection.quit();
       return;
     }
@@ -176,7 +183,38 @@ export class Pool {
     });
   }
 
+  /** Opens a connection to the first of these servers that answers. Its place among the connections is taken from here on. */
   #dialFirst(
+    candidates: readonly ServerState[],
+    identity: ClientIdentity | undefined,
+  ): Effect.Effect<Lease, LegDown> {
+    return Effect.suspend(() => {
+      this.#open += 1;
+      let held = true;
+      const free = (): void => {
+        if (!held) return;
+        held = false;
+        this.#open -= 1;
+        this.#waiting.shift()?.();
+      };
+      return this.#dialNext(candidates, identity, undefined).pipe(
+        Effect.map((lease) => {
+          const { connection, server } = lease;
+          connection.onGone = () => {
+            const index = server.idle.indexOf(connection);
+            if (index >= 0) server.idle.splice(index, 1);
+            free();
+          };
+          if (!connection.alive) free();
+          return lease;
+        }),
+        Effect.tapError(() => Effect.sync(free)),
+        Effect.onInterrupt(() => Effect.sync(free)),
+      );
+    });
+  }
+
+  #dialNext(
     candidates: readonly ServerState[],
     identity: ClientIdentity | undefined,
     last: LegDown | undefined,
@@ -191,45 +229,16 @@ export class Pool {
           }),
       );
     }
-    return Effect.catch(
-      this.#dialOne(server, identity),
-      (down) => this.#dialFirst(others, identity, down),
-    );
-  }
-
-  #dialOne(
-    server: ServerState,
-    identity: ClientIdentity | undefined,
-  ): Effect.Effect<Lease, LegDown> {
-    return Effect.suspend(() => {
-      this.#open += 1;
-      let counted = true;
-      const gone = (): void => {
-        if (!counted) return;
-        counted = false;
-        this.#open -= 1;
-        this.#waiting.shift()?.();
-      };
-      return dial(this.#options, server.server, identity).pipe(
-        Effect.map((connection) => {
-          connection.onGone = () => {
-            const index = server.idle.indexOf(connection);
-            if (index >= 0) server.idle.splice(index, 1);
-            gone();
-          };
-          if (!connection.alive) gone();
-          server.extensions = connection.extensions;
-          this.succeeded(server);
-          return { connection, server, reused: false };
-        }),
-        Effect.tapError(() =>
-          Effect.sync(() => {
-            gone();
-            this.failed(server);
-          })
-        ),
-        Effect.onInterrupt(() => Effect.sync(gone)),
-      );
+    return Effect.matchEffect(dial(this.#options, server.server, identity), {
+      onSuccess: (connection) => {
+        server.extensions = connection.extensions;
+        this.succeeded(server);
+        return Effect.succeed({ connection, server, reused: false });
+      },
+      onFailure: (down) => {
+        this.failed(server);
+        return this.#dialNext(others, identity, down);
+      },
     });
   }
 

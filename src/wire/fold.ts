@@ -16,6 +16,14 @@ const MAX_NAME = 76;
  * line may hold throw a `TypeError`.
  */
 export function foldField(name: string, value: string): string {
+  // An edit is checked when a policy asks for it and written later: the second time it is at hand.
+  if (last.name !== name || last.value !== value) last = { name, value, lines: fold(name, value) };
+  return last.lines;
+}
+
+let last = { name: "", value: "", lines: "" };
+
+function fold(name: string, value: string): string {
   checkName(name);
   if (/[\r\n\0]/.test(value)) {
     throw new TypeError(`Cannot write header field ${name}: CR, LF or NUL in its value`);
@@ -26,9 +34,14 @@ export function foldField(name: string, value: string): string {
   // The first word has room beside the longest name, so a later rename cannot fail.
   let limit = MAX_TEXT_LINE - MAX_NAME + name.length;
   // White space stays in front of its word: no line of white space alone can come of it.
-  for (const piece of value.match(/[ \t]*[^ \t]+/g) ?? []) {
-    const first = out.length === name.length + 1;
-    const text = first ? " " + piece.replace(/^[ \t]+/, "") : piece;
+  for (let start = 0, end = 0; start < value.length; start = end) {
+    let word = start;
+    while (isBlank(value, word)) word++;
+    if (word === value.length) break;
+    end = word;
+    while (end < value.length && !isBlank(value, end)) end++;
+    const first = start === 0;
+    const text = first ? ` ${value.slice(word, end)}` : value.slice(start, end);
     const octets = ascii ? text.length : octetLength(text);
     if (!first && column + octets > WANTED) {
       out += "\r\n";
@@ -42,6 +55,11 @@ export function foldField(name: string, value: string): string {
     out += text;
   }
   return out + "\r\n";
+}
+
+function isBlank(text: string, at: number): boolean {
+  const unit = text.charCodeAt(at);
+  return unit === 0x20 || unit === 0x09;
 }
 
 /** Throws a `TypeError` unless the text is a field name (ftext). */

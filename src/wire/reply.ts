@@ -9,6 +9,7 @@
  * to STARTTLS stays where `clear` finds it).
  * @module
  */
+import { asciiText } from "./bytes.ts";
 import { MAX_REPLY_LINE } from "./limits.ts";
 
 /** One reply: three digits, an enhanced status code (RFC 3463) where the reply carries one, and its text lines. */
@@ -35,6 +36,15 @@ export function reply(code: number, enhanced: string, ...lines: string[]): Reply
  * 4.2: all but tab and printable US-ASCII) become `?`; lines over 512 octets are split, at a space where there is one.
  */
 export function formatReply(reply: Reply): string {
+  let text = formatted.get(reply);
+  // Most replies are the same few values over and over.
+  if (text === undefined) formatted.set(reply, text = format(reply));
+  return text;
+}
+
+const formatted = new WeakMap<Reply, string>();
+
+function format(reply: Reply): string {
   const prefix = reply.enhanced === undefined ? "" : clean(reply.enhanced) + " ";
   const room = Math.max(64, MAX_REPLY_LINE - "250 \r\n".length - prefix.length);
   const lines = reply.lines.length === 0 ? [""] : reply.lines.flatMap((line) => split(line, room));
@@ -86,10 +96,13 @@ const MAX_UNREAD = 262_144;
 
 const LF = 10;
 const CR = 13;
+const NOTHING = new Uint8Array(0);
 
 /** Parses replies one at a time: `feed` what arrived, then `next` until it has no more. */
 export class ReplyParser {
-  #bytes = new Uint8Array(0);
+  #bytes: Uint8Array = NOTHING;
+  /** The buffer is ours to write to. */
+  #own = false;
   #start = 0;
   #end = 0;
   /** Octets from `#start` that hold no LF. */
@@ -104,9 +117,17 @@ export class ReplyParser {
     return this.#size + this.#end - this.#start;
   }
 
-  /** Takes octets; they are copied. */
+  /** Takes octets; the caller never writes to the chunk again. */
   feed(chunk: Uint8Array): void {
     if (this.#fault !== undefined) return;
+    if (this.#start === this.#end && chunk.length <= MAX_LINE) {
+      // Nothing waits: the chunk is read where it is. Its room is full, so what follows moves to a buffer of ours.
+      this.#bytes = chunk;
+      this.#own = false;
+      this.#start = 0;
+      this.#end = chunk.length;
+      return;
+    }
     if (this.#end - this.#start + chunk.length > MAX_UNREAD) {
       this.#fail("Upstream sent more than was asked for");
       return;
@@ -119,7 +140,8 @@ export class ReplyParser {
   /** The next whole reply; undefined when more octets are needed; the fault, from the first malformed octet on for ever. */
   next(): Reply | ReplyFault | undefined {
     while (this.#fault === undefined) {
-      const found = this.#bytes.subarray(0, this.#end).indexOf(LF, this.#start + this.#scanned);
+      const at = this.#bytes.indexOf(LF, this.#start + this.#scanned);
+      const found = at < this.#end ? at : -1;
       const length = (found < 0 ? this.#end : found + 1) - this.#start;
       if (length > MAX_LINE) return this.#fail("Reply line is too long");
       if (found < 0) {
@@ -138,7 +160,7 @@ export class ReplyParser {
 
   /** Throws away what was fed and not given out, a half reply included (RFC 3207 section 6: nothing crosses STARTTLS). A fault stays. */
   clear(): void {
-    this.#bytes = new Uint8Array(0);
+    this.#bytes = NOTHING;
     this.#start = this.#end = this.#scanned = 0;
     this.#reset();
   }
@@ -182,7 +204,7 @@ export class ReplyParser {
   #shrink(): void {
     if (this.#start !== this.#end) return;
     this.#start = this.#end = 0;
-    if (this.#bytes.length > MAX_LINE) this.#bytes = new Uint8Array(0);
+    this.#bytes = NOTHING;
   }
 
   /** Makes room for so many octets behind `#end`; grows by doubling, so a reply in drips costs linear time. */
@@ -191,8 +213,10 @@ export class ReplyParser {
     const unread = this.#bytes.subarray(this.#start, this.#end);
     const needed = unread.length + octets;
     // Half of the buffer is free: moving down is paid for by what was read.
-    const grow = needed > this.#bytes.length / 2;
+    // A chunk that was read where it is belongs to the socket: it is never written to.
+    const grow = !this.#own || needed > this.#bytes.length / 2;
     const target = grow ? new Uint8Array(Math.max(512, 2 * needed)) : this.#bytes;
+    this.#own = true;
     target.set(unread);
     this.#bytes = target;
     this.#end = unread.length;
@@ -215,10 +239,16 @@ const decoder = new TextDecoder();
 
 /** A line's text: tabs become spaces, octets that are not UTF-8 become U+FFFD; undefined where it holds a control character. */
 function parseText(octets: Uint8Array): string | undefined {
-  for (const octet of octets) {
+  let plain = true;
+  for (let i = 0; i < octets.length; i++) {
+    const octet = octets[i]!;
+    if (octet >= 0x20 && octet < 0x7f) continue;
     if ((octet < 0x20 && octet !== 9) || octet === 0x7f) return undefined;
+    plain = false;
   }
-  return decoder.decode(octets).replace(/[\t\x80-\x9f]/g, " ");
+  return plain
+    ? asciiText(octets, 0, octets.length)
+    : decoder.decode(octets).replace(/[\t\x80-\x9f]/g, " ");
 }
 
 /** Splits the enhanced status code off the texts; one whose class is not the code's is just text (RFC 2034 section 4). */

@@ -390,7 +390,7 @@ describe("R26: the log shows no control characters of the client's, and one even
       await client.expect(/^5/);
       await client.command('MAIL FROM:<"a\u2028b\u0085c"@client.test> SMTPUTF8', /^[25]/);
       await client.command("MAIL FROM:<> SMTPUTF8", /^[25]/);
-      await client.command("RCPT TO:<no\u2028\u202e@up.test>", /^5/);
+      await client.command("RCPT TO:<no\u2028\u202e@up.test>", /^[25]/);
       await client.command("RCPT TO:<no@up.test>", /^550/);
       await client.command("RSET", 250);
       await client.authPlain("anna\r\n2024 forged=1\x1b[0m\u2028", "wrong", /^535/);
@@ -399,7 +399,7 @@ describe("R26: the log shows no control characters of the client's, and one even
       await edge.postern.logged("transcript");
       const log = edge.log();
       // deno-lint-ignore no-control-regex
-      assert.ok(!/[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]/.test(log), JSON.stringify(log));
+      assert.ok(!/[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e]/.test(log), JSON.stringify(log));
       const lines = log.trimEnd().split("\n");
       for (const line of lines) {
         if (format === "json") JSON.parse(line);
@@ -454,8 +454,7 @@ describe("R28: other protocols get one reply and the end", () => {
       const hello = new Uint8Array(517).fill(7);
       hello.set([0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03]);
       client.sendRaw(hello);
-      while (await client.io.line() !== undefined);
-      assert.equal(edge.postern.running.sessions, 0);
+      await client.expectClosed();
     }
   });
 });

@@ -35,6 +35,8 @@ export interface EdgeOptions {
   readonly pluginSettings?: string;
   /** Logins with their passwords; `auth-file` is loaded with them. */
   readonly users?: Readonly<Record<string, string>>;
+  /** Options of `auth-file` beside the users. */
+  readonly authOptions?: string;
   /** Milliseconds that the reply to a failed login waits; 0 unless given. */
   readonly authDelay?: number;
   /** The clock stands still unless `advance` is called. */
@@ -124,7 +126,9 @@ function configuration(options: EdgeOptions, address: string): string {
   );
   const users = options.users === undefined
     ? ""
-    : '[[plugins]]\nuse = "auth-file"\noptions = { users = "users.txt" }\n';
+    : `[[plugins]]\nuse = "auth-file"\n[plugins.options]\nusers = "users.txt"\n${
+      options.authOptions ?? ""
+    }\n`;
   const drain = /^\s*drain\s*=/m.test(options.timeouts ?? "") ? "" : 'drain = "100ms"\n';
   return `received = false
 ${options.top ?? ""}

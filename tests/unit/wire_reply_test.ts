@@ -201,12 +201,14 @@ describe("ReplyParser", () => {
     assert.equal(parser.buffered, 0);
   });
 
-  test("does not keep the caller's chunk", () => {
+  test("never writes to a chunk it was given", () => {
     const parser = new ReplyParser();
-    const chunk = octets("250 o");
-    parser.feed(chunk);
-    chunk.fill(0);
+    const first = octets("250-o\r\n250 ");
+    const copy = first.slice();
+    parser.feed(first);
+    assert.equal(parser.next(), undefined);
     parser.feed(octets("k\r\n"));
-    assert.deepEqual(parser.next(), reply(250, "", "ok"));
+    assert.deepEqual(parser.next(), reply(250, "", "o", "k"));
+    assert.deepEqual(first, copy);
   });
 });

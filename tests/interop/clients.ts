@@ -1,0 +1,226 @@
+/**
+ * The clients of the interop table, each made to send given octets to a given listener. All of them verify our
+ * certificate.
+ * @module
+ */
+import type { Buffer } from "node:buffer";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { createTransport } from "nodemailer";
+import { stuffed } from "../support/dot_reader.ts";
+import { PosternProcess, type PosternRuntime } from "../support/postern_process.ts";
+import type { Message } from "./messages.ts";
+import { findProgram, type Missing, mustRun } from "./programs.ts";
+import { smtpClientOfPostfix } from "./postfix_client.ts";
+import type { Entrance } from "./stage.ts";
+
+/** A client that can be used here. */
+export interface Client {
+  readonly version: string;
+  /** It cannot send to addresses beyond US-ASCII, or not by SMTPUTF8. */
+  readonly noUtf8?: true;
+  /** Sends one message; fails with what the client said unless it was accepted. */
+  send(message: Message, entrance: Entrance): Promise<void>;
+  close?(): Promise<void>;
+}
+
+/** Where a client finds itself. */
+export interface ClientContext {
+  /** Folder for what it needs. */
+  readonly dir: string;
+  readonly entrances: readonly Entrance[];
+  /** Runs our own client. */
+  readonly runtime: PosternRuntime;
+}
+
+type Make = (context: ClientContext) => Promise<Client | Missing>;
+
+const HOST = "localhost";
+
+/** By name, in the table's order. */
+export const CLIENTS: ReadonlyMap<string, Make> = new Map([
+  ["swaks", swaks],
+  ["curl", curl],
+  ["msmtp", msmtp],
+  ["Python smtplib", smtplib],
+  ["nodemailer", nodemailer],
+  ["Postfix smtp(8)", smtpClientOfPostfix],
+  ["postern send", posternSend],
+]);
+
+function absent(program: string): Missing {
+  return { missing: `${program} is not installed` };
+}
+
+function messageFile(dir: string, { id, content }: Message): string {
+  const file = path.join(dir, `${id}.eml`);
+  fs.writeFileSync(file, content);
+  return file;
+}
+
+/** With dots stuffed, and the dot at the end. */
+function wireFile(dir: string, { id, content }: Message): string {
+  const file = path.join(dir, `${id}.wire`);
+  fs.writeFileSync(file, stuffed(content));
+  return file;
+}
+
+async function firstVersion(program: string, ...args: readonly string[]): Promise<string> {
+  const { stdout, stderr } = await mustRun(program, args.length === 0 ? ["--version"] : args);
+  return /\d+(?:\.\d+)+|\d{8}(?:\.\d+)?/.exec(stdout + stderr)?.[0] ?? "";
+}
+
+async function swaks({ dir }: ClientContext): Promise<Client | Missing> {
+  const program = findProgram("swaks");
+  if (program === undefined) return absent("swaks");
+  return {
+    version: await firstVersion(program),
+    noUtf8: true,
+    async send(message, { transport, port, auth, caFile }) {
+      const tls = transport === "plain" ? [] : [
+        transport === "STARTTLS" ? "--tls" : "--tls-on-connect",
+        "--tls-verify",
+        "--tls-ca-path",
+        caFile,
+      ];
+      const login = auth === undefined
+        ? []
+        : ["--auth", "LOGIN", "--auth-user", auth.user, "--auth-password", auth.password];
+      await mustRun(program, [
+        ...["--server", HOST, "--port", `${port}`, "--helo", "client.test"],
+        ...["--from", message.from, "--to", message.to, "--timeout", "30"],
+        // As it is: made ready by swaks, it would lose or gain a line at its end.
+        ...["--no-data-fixup", "--data", `@${wireFile(dir, message)}`, "--suppress-data"],
+        ...tls,
+        ...login,
+      ]);
+    },
+  };
+}
+
+async function curl({ dir }: ClientContext): Promise<Client | Missing> {
+  const program = findProgram("curl");
+  if (program === undefined) return absent("curl");
+  return {
+    version: await firstVersion(program),
+    async send(message, { transport, port, auth, caFile }) {
+      const scheme = transport === "implicit TLS" ? "smtps" : "smtp";
+      await mustRun(program, [
+        ...["--silent", "--show-error", "--max-time", "50"],
+        ...[`${scheme}://${HOST}:${port}/client.test`, "--upload-file", messageFile(dir, message)],
+        ...["--mail-from", message.from, "--mail-rcpt", message.to],
+        ...(transport === "plain" ? [] : ["--ssl-reqd", "--cacert", caFile]),
+        ...(auth === undefined ? [] : ["--user", `${auth.user}:${auth.password}`]),
+      ]);
+    },
+  };
+}
+
+async function msmtp(_: ClientContext): Promise<Client | Missing> {
+  const program = findProgram("msmtp");
+  if (program === undefined) return absent("msmtp");
+  return {
+    version: await firstVersion(program),
+    noUtf8: true,
+    async send({ from, to, content }, { transport, port, auth, caFile }) {
+      const tls = transport === "plain" ? ["--tls=off"] : [
+        "--tls=on",
+        `--tls-starttls=${transport === "STARTTLS" ? "on" : "off"}`,
+        `--tls-trust-file=${caFile}`,
+      ];
+      const login = auth === undefined ? ["--auth=off"] : [
+        "--auth=plain",
+        `--user=${auth.user}`,
+        `--passwordeval=echo ${auth.password}`,
+      ];
+      await mustRun(
+        program,
+        [`--host=${HOST}`, `--port=${port}`, `--from=${from}`, ...tls, ...login, "--", to],
+        { input: content },
+      );
+    },
+  };
+}
+
+const SMTPLIB = `
+import json, smtplib, ssl, sys
+job = json.loads(sys.argv[1])
+context = ssl.create_default_context(cafile=job["ca"])
+if job["transport"] == "implicit TLS":
+    smtp = smtplib.SMTP_SSL(job["host"], job["port"], local_hostname="client.test", context=context)
+else:
+    smtp = smtplib.SMTP(job["host"], job["port"], local_hostname="client.test")
+if job["transport"] == "STARTTLS":
+    smtp.starttls(context=context)
+if job["auth"]:
+    smtp.login(job["auth"]["user"], job["auth"]["password"])
+smtp.sendmail(job["from"], [job["to"]], sys.stdin.buffer.read(), mail_options=job["options"])
+smtp.quit()
+`;
+
+async function smtplib(_: ClientContext): Promise<Client | Missing> {
+  const program = findProgram("python3");
+  if (program === undefined) return absent("python3");
+  return {
+    version: await firstVersion(program),
+    async send({ from, to, kind, content }, { transport, port, auth, caFile }) {
+      const options = [
+        ...(kind.eightBit ? ["BODY=8BITMIME"] : []),
+        ...(kind.utf8 ? ["SMTPUTF8"] : []),
+      ];
+      const server = { host: HOST, port, transport, ca: caFile, auth: auth ?? null };
+      const job = JSON.stringify({ ...server, from, to, options });
+      await mustRun(program, ["-c", SMTPLIB, job], { input: content });
+    },
+  };
+}
+
+/** In this process: it is a library. */
+async function nodemailer(_: ClientContext): Promise<Client | Missing> {
+  const manifest = new URL("../../node_modules/nodemailer/package.json", import.meta.url);
+  const version = fs.existsSync(manifest)
+    ? JSON.parse(fs.readFileSync(manifest, "utf8")).version as string
+    : "";
+  return await Promise.resolve({
+    version,
+    async send({ from, to, content }: Message, { transport, port, auth, caFile }: Entrance) {
+      const mailer = createTransport({
+        host: HOST,
+        port,
+        name: "client.test",
+        secure: transport === "implicit TLS",
+        requireTLS: transport === "STARTTLS",
+        ignoreTLS: transport === "plain",
+        tls: { ca: [fs.readFileSync(caFile, "utf8")] },
+        ...(auth === undefined ? {} : { auth: { user: auth.user, pass: auth.password } }),
+      });
+      try {
+        await mailer.sendMail({ envelope: { from, to: [to] }, raw: content });
+      } finally {
+        mailer.close();
+      }
+    },
+  });
+}
+
+async function posternSend({ dir, runtime }: ClientContext): Promise<Client | Missing> {
+  const { version } = JSON.parse(
+    fs.readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  ) as { version: string };
+  return await Promise.resolve({
+    version,
+    async send(message: Message, { transport, port, auth, caFile }: Entrance) {
+      const tls = { plain: "none", STARTTLS: "starttls", "implicit TLS": "implicit" }[transport];
+      const args = [
+        ...["send", "--server", `${HOST}:${port}`, "--helo", "client.test", "--tls", tls],
+        ...["--from", message.from, "--to", message.to, "--ca", caFile],
+        ...(auth === undefined ? [] : ["--user", auth.user, "--password-stdin"]),
+        messageFile(dir, message),
+      ];
+      await using sending = new PosternProcess(args, runtime, auth && `${auth.password}\n`);
+      const { code } = await sending.exited;
+      if (code !== 0) throw new Error(`postern send: ${code}\n${sending.stdout}${sending.stderr}`);
+    },
+  });
+}
+
