@@ -102,6 +102,7 @@ async function stayUp(
   io.stdout(readyLine(server.running.addresses));
   io.stdout(usageText({ folder, mx, submission }, io));
   await stopped;
+  server.running.log.flush();
   hooks.recorded = () => {};
   hooks.logged = () => {};
   await shown;

@@ -9,7 +9,7 @@ import type { TransactionRecord } from "../server/record.ts";
 import { visible } from "../settings/problem.ts";
 import { formatPath } from "../wire/path.ts";
 import type { HeaderEdit } from "../wire/headers.ts";
-import { hanging, type Styles, table } from "./output.ts";
+import { hanging, type Styles } from "./output.ts";
 import { replyText } from "./send_failure.ts";
 
 /** What the record does not know. */
@@ -60,45 +60,68 @@ function envelopeText({ transaction: { from, recipients, size } }: TransactionRe
   return visible(`${formatPath(from)} to ${to}, ${size} octets`);
 }
 
+/** One thing that a policy said, or its silence. */
+interface Row {
+  readonly plugin: string;
+  readonly stage: string;
+  readonly time: string;
+  readonly text: string;
+}
+
 /** One line for each thing a policy said, and one for each that had nothing to say. */
-function policies(
+function policies(record: TransactionRecord, plugins: readonly string[], style: Styles): string {
+  const rows = rowsOf(record, plugins, style);
+  const widest = (of: (row: Row) => string): number =>
+    Math.max(...rows.map((row) => of(row).length));
+  const plugin = widest((row) => row.plugin);
+  const stage = widest((row) => row.stage);
+  const time = widest((row) => row.time);
+  return rows.map((row, i) => {
+    const label = style.dim((i === 0 ? "policies" : "").padEnd(LABEL));
+    const facts = `${row.stage.padEnd(stage)}  ${row.time.padStart(time)}`;
+    return hanging(`   ${label}${row.plugin.padEnd(plugin)}  ${style.dim(facts)}  `, row.text);
+  }).join("");
+}
+
+function rowsOf(
   { transaction: { trace, session } }: TransactionRecord,
   plugins: readonly string[],
   style: Styles,
-): string {
-  const rows: string[][] = [];
+): readonly Row[] {
+  const rows: Row[] = [];
+  const silent = style.dim("no objection");
   if (session.identity !== undefined) {
-    rows.push(["auth-file", style.dim("auth"), "", `knows ${visible(session.identity.user)}`]);
+    const text = `knows ${visible(session.identity.user)}`;
+    rows.push({ plugin: "auth-file", stage: "auth", time: "", text });
   }
   const spoke = new Set(trace.entries.map(({ plugin }) => plugin));
   for (const plugin of plugins) {
-    if (!spoke.has(plugin) && plugin !== "auth-file") {
-      rows.push([plugin, "", "", style.dim("no objection")]);
-    }
+    if (spoke.has(plugin) || plugin === "auth-file") continue;
+    rows.push({ plugin, stage: "", time: "", text: silent });
   }
   let last: TraceEntry | undefined;
   for (const entry of trace.entries) {
-    const again = entry.plugin === last?.plugin && entry.stage === last.stage;
-    rows.push([
-      again ? "" : entry.plugin,
-      again ? "" : style.dim(entry.stage),
-      again ? "" : style.dim((entry.ms === 0 ? "<1 ms" : `${entry.ms} ms`).padStart(5)),
-      verdictText(entry, style),
-    ]);
+    const { plugin, stage } = entry;
+    const again = plugin === last?.plugin && stage === last.stage;
+    const time = entry.ms === 0 ? "<1 ms" : `${entry.ms} ms`;
+    const said = saidBy(entry, style);
+    for (const [i, text] of (said.length === 0 ? [silent] : said).entries()) {
+      rows.push(
+        again || i > 0 ? { plugin: "", stage: "", time: "", text } : { plugin, stage, time, text },
+      );
+    }
     last = entry;
   }
-  const text = table(rows.length === 0 ? [[style.dim("none")]] : rows, " ".repeat(3 + LABEL));
-  return `   ${style.dim("policies")}${text.slice(3 + "policies".length)}`;
+  return rows.length === 0 ? [{ plugin: "none", stage: "", time: "", text: "" }] : rows;
 }
 
-function verdictText(entry: TraceEntry, style: Styles): string {
-  const words = [
-    ...(entry.verdict === "pass" ? [] : [opinion(entry, style)]),
-    ...(entry.edits ?? []).map(editText),
+function saidBy(entry: TraceEntry, style: Styles): readonly string[] {
+  const shadow = entry.shadow ? " (shadow)" : "";
+  return [
     ...(entry.failure === undefined ? [] : [style.red(`failed: ${visible(entry.failure)}`)]),
-    ...(entry.shadow ? ["(shadow)"] : []),
+    ...(entry.verdict === "pass" ? [] : [`${opinion(entry, style)}${shadow}`]),
+    ...((entry.edits ?? []).length === 0 ? [] : [`${editsText(entry.edits ?? [])}${shadow}`]),
   ];
-  return words.length === 0 ? style.dim("no objection") : words.join(", ");
 }
 
 function opinion(entry: TraceEntry, style: Styles): string {
@@ -117,18 +140,19 @@ function opinion(entry: TraceEntry, style: Styles): string {
   }
 }
 
-function editText(edit: HeaderEdit): string {
-  switch (edit.edit) {
-    case "prepend":
-    case "append":
-      return `adds ${edit.name}`;
-    case "replace":
-      return `replaces ${edit.name}`;
-    case "remove":
-      return `removes ${edit.name}`;
-    case "rename":
-      return `renames ${edit.name} to ${edit.to}`;
-  }
+/** `adds X-One, X-Two, removes X-Three`. */
+function editsText(edits: readonly HeaderEdit[]): string {
+  let last = "";
+  return edits.map((edit) => {
+    const verb = verbOf(edit);
+    const again = verb === last;
+    last = verb;
+    return again ? edit.name : `${verb} ${edit.name}`;
+  }).join(", ");
+}
+
+function verbOf({ edit }: HeaderEdit): string {
+  return edit === "prepend" || edit === "append" ? "adds" : `${edit}s`;
 }
 
 function scoreText(

@@ -78,12 +78,12 @@ function width(cell: string): number {
   return [...colors.stripAnsiCode(cell)].length;
 }
 
-/** Text broken between words so that no line is longer than `columns`, where words allow it. */
+/** Text, which may hold colours, broken between words so that no line is longer than `columns`, where words allow it. */
 export function wrap(text: string, columns: number, indent = ""): string {
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(" ")) {
-    if (line !== "" && indent.length + line.length + 1 + word.length > columns) {
+    if (line !== "" && indent.length + width(line) + 1 + width(word) > columns) {
       lines.push(line);
       line = word;
     } else {

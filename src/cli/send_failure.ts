@@ -95,6 +95,8 @@ function connectText(
   if (reply !== undefined) {
     return why.startsWith("refused our credentials")
       ? `${server} refused the login as ${visible(request.auth?.user ?? "")}: ${replyText(reply)}`
+      : why.startsWith("greeted with")
+      ? `${server} refused the connection: ${replyText(reply)}`
       : `${server} ${why.replace(/ with \d{3}$/, "")}: ${replyText(reply)}`;
   }
   if (why === "does not offer STARTTLS") {

@@ -39,6 +39,11 @@ export const run: Run<typeof serveSpec> = async (input, io) => {
       cause: cause instanceof Error ? cause.stack ?? cause.message : String(cause),
     })
   );
+  onSignal(
+    "SIGHUP",
+    () =>
+      log.event("warn", "SIGHUP: this version does not reload; restart to read the configuration"),
+  );
   for (const warning of loaded.warnings) log.event("warn", formatProblem(warning));
   io.stdout(readyLine(started.value.addresses));
   await stopped;

@@ -8,7 +8,6 @@
 import * as Clock from "effect/Clock";
 import * as Effect from "effect/Effect";
 import type { BodyHooks } from "../plugin/module.ts";
-import type { Verdict } from "../plugin/verdict.ts";
 import { combine, isRefusal, type Outcome, outcomeOf, PASS, type Refusal } from "./algebra.ts";
 import { type HookAnswer, Nonsense, readAnswer } from "./answer.ts";
 import { failureVerdict, OverBudget } from "./failure.ts";

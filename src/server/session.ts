@@ -6,9 +6,7 @@
  * pending, then stops; a client that does not read its replies is not read either (R29).
  * @module
  */
-import * as Effect from "effect/Effect";
-import * as Exit from "effect/Exit";
-import type * as Fiber from "effect/Fiber";
+import type * as Effect from "effect/Effect";
 import { isRefusal, type Outcome } from "../pipeline/algebra.ts";
 import type { SessionPipeline } from "../pipeline/pipeline.ts";
 import {
@@ -21,48 +19,41 @@ import {
   settle,
   step,
 } from "../session/server.ts";
-import { Transcript } from "../session/transcript.ts";
-import type { Deadline } from "../transport/deadlines.ts";
 import type { Duplex } from "../transport/duplex.ts";
 import { isForeignProtocol, parseCommand } from "../wire/command.ts";
 import { Receiver, type ReceiverEvent } from "../wire/receiver.ts";
 import { formatReply, type Reply } from "../wire/reply.ts";
 import { answers, lineFaultReply, refusalReply } from "./answers.ts";
 import { AuthExchange } from "./auth_exchange.ts";
+import { ClientChannel } from "./client_channel.ts";
 import type { ServerContext, ServerListener } from "./context.ts";
 import { Facts } from "./facts.ts";
+import { Pending } from "./pending.ts";
+import { SessionClock } from "./session_clock.ts";
 import { TransactionRun } from "./transaction_run.ts";
 import { applyXclient } from "./xclient.ts";
 
-const unreadReplies = 65_536;
-const bufferedInput = 262_144;
-const lingerMs = 5_000;
 /** The first octet of a TLS handshake record (RFC 8446 section 5.1): no command begins with it. */
 const tlsHandshake = 0x16;
 
 /** One session. */
-export class Session implements Deadline {
-  at = Infinity;
+export class Session {
   readonly facts: Facts;
   readonly pipeline: SessionPipeline;
 
   readonly #context: ServerContext;
   readonly #listener: ServerListener;
-  readonly #duplex: Duplex;
-  readonly #transcript: Transcript | undefined;
-  readonly #sessionEnd: number;
+  readonly #channel: ClientChannel;
+  readonly #clock: SessionClock;
+  readonly #pending: Pending;
   #receiver: Receiver;
   #policy: ServerPolicy;
   #state: ServerState;
-  #fiber: Fiber.Fiber<unknown, unknown> | undefined;
   #pumping = false;
-  #paused = false;
-  #full = false;
   #upgrading = false;
   #over = false;
   #inputEnded = false;
   #draining = false;
-  #committing = false;
   #run: TransactionRun | undefined;
   #auth: AuthExchange | undefined;
   /** From here on a line that is no command may be a response of an exchange that was refused: no log is told it (R18). */
@@ -75,30 +66,44 @@ export class Session implements Deadline {
   constructor(context: ServerContext, listener: ServerListener, facts: Facts, duplex: Duplex) {
     this.#context = context;
     this.#listener = listener;
-    this.#duplex = duplex;
+    this.#channel = new ClientChannel(duplex, context.log.level === "debug");
     this.facts = facts;
     this.#receiver = this.#newReceiver();
-    this.#transcript = context.log.level === "debug" ? new Transcript(400) : undefined;
     this.#state = facts.tls === undefined ? freshState : { ...freshState, secure: true };
     this.pipeline = context.pipeline.open(facts);
     this.#policy = context.policyFor(listener, facts);
-    this.#sessionEnd = context.deadlines.now + context.settings.timeouts.session;
+    this.#clock = new SessionClock(
+      context.deadlines,
+      context.settings.timeouts,
+      () => this.#expired(),
+    );
+    this.#pending = new Pending({
+      waiting: () => this.#clock.awaitOurselves(),
+      ended: () => this.#pump(),
+      failed: (cause) => this.#failed(String(cause)),
+    });
   }
 
   /** Takes the connection over, asks the `connect` hooks, greets. `already`: octets read behind a PROXY header. */
   start(already?: Uint8Array): void {
-    const { deadlines, settings } = this.#context;
-    deadlines.add(this);
-    this.at = deadlines.now + settings.timeouts.command;
-    this.#duplex.handle({
+    const { duplex } = this.#channel;
+    duplex.handle({
       data: (chunk) => this.#data(chunk),
       end: () => this.#ended(),
-      drain: () => this.#drained(),
+      drain: () => {
+        if (this.#channel.drained()) this.#pump();
+      },
       close: (error) => this.#gone(error?.message),
     });
-    this.#duplex.resume();
+    duplex.resume();
     this.pipeline.opened();
     if (already !== undefined && already.length > 0) this.#receiver.feed(already);
+    this.#greet();
+    this.#pump();
+  }
+
+  /** Asks the `connect` hooks; the banner, or why not. */
+  #greet(): void {
     this.decided(this.pipeline.connect(), (outcome) => {
       if (isRefusal(outcome.verdict)) {
         const refusal = refusalReply(outcome.verdict);
@@ -108,13 +113,12 @@ export class Session implements Deadline {
           plugin: outcome.plugin,
           reply: `${refusal.code} ${refusal.lines[0]}`,
         });
-        this.close(outcome.verdict.code === 421 ? refusal : { ...refusal, enhanced: undefined });
+        this.close(refusal.code === 421 ? refusal : { ...refusal, enhanced: undefined });
         return;
       }
-      this.#write(this.#listener.banner);
-      this.#awaitCommand();
+      this.#channel.write(this.#listener.banner);
+      this.#clock.awaitCommand();
     });
-    this.#pump();
   }
 
   /** No transaction more; an idle session ends now. */
@@ -125,20 +129,17 @@ export class Session implements Deadline {
 
   /** Ends it without regard for anything: the drain time is over. */
   kill(): void {
-    if (!this.#committing) this.#duplex.destroy();
+    if (!this.#pending.committing) this.#channel.duplex.destroy();
   }
 
   /** The time to read the next command, or of the whole session, is over. */
-  expired(): void {
+  #expired(): void {
     if (this.#over) {
-      this.#duplex.destroy();
+      this.#channel.duplex.destroy();
       return;
     }
-    if (this.#committing || this.#fiber !== undefined) {
-      // Upstream and policies have deadlines of their own; ours comes back when they have answered.
-      this.at = Infinity;
-      return;
-    }
+    // Upstream and policies have deadlines of their own; ours comes back when they have answered.
+    if (this.#pending.active) return;
     if (this.#run?.blocked === true) {
       this.#run.stalled();
       this.awaitContent();
@@ -158,13 +159,13 @@ export class Session implements Deadline {
     this.send(reply);
     if (reply.code === 421) this.#finish();
     else if (exhausted(this.#policy, this.#state)) this.close(answers.tooManyErrors);
-    else this.#awaitCommand();
+    else this.#clock.awaitCommand();
   }
 
   /** Writes a reply, after the `reply` hooks. */
   send(reply: Reply): void {
     const shown = this.#context.pipeline.stages.reply ? this.pipeline.reply(reply) : reply;
-    this.#write(formatReply(shown));
+    this.#channel.write(formatReply(shown));
   }
 
   /** Writes a reply and ends the session. */
@@ -174,42 +175,19 @@ export class Session implements Deadline {
     this.#finish();
   }
 
-  /** Goes on at once with a plain outcome, later with an awaited one; waits where a policy asked for a delay. */
+  /** As {@linkcode Pending.decided}. */
   decided(outcome: Outcome | Effect.Effect<Outcome>, next: (outcome: Outcome) => void): void {
-    const delayed = (settled: Outcome): void => {
-      if (settled.delayMs > 0) this.run(Effect.sleep(settled.delayMs), () => next(settled));
-      else next(settled);
-    };
-    if (Effect.isEffect(outcome)) this.run(outcome, delayed);
-    else delayed(outcome);
+    this.#pending.decided(outcome, next);
   }
 
-  /** Runs an Effect; nothing more is read until it has ended. An unexpected failure ends the transaction with 451. */
+  /** Runs an Effect; nothing more is read until it has ended. */
   run<A>(effect: Effect.Effect<A>, done: (value: A) => void): void {
-    const fiber = Effect.runFork(effect);
-    const exit = fiber.pollUnsafe();
-    if (exit !== undefined) {
-      this.#exited(exit, done);
-      return;
-    }
-    this.#fiber = fiber;
-    this.at = this.#sessionEnd;
-    fiber.addObserver((late) => {
-      if (this.#fiber === fiber) this.#fiber = undefined;
-      this.#exited(late, done);
-      // A transfer goes on without a reply that would set the next deadline.
-      if (this.#fiber === undefined && this.#run?.transferring === true) this.awaitContent();
-      this.#pump();
-    });
+    this.#pending.run(effect, done);
   }
 
   /** As `run`, but the end of the client does not interrupt it: between the dot and its reply. */
   commit<A>(effect: Effect.Effect<A>, done: (value: A) => void): void {
-    this.#committing = true;
-    this.run(effect, (value) => {
-      this.#committing = false;
-      done(value);
-    });
+    this.#pending.commit(effect, done);
   }
 
   /** The transaction is over. */
@@ -219,8 +197,7 @@ export class Session implements Deadline {
 
   /** The leg takes no more for now: until it does, the time that runs is its own. */
   blocked(): void {
-    const { deadlines, settings } = this.#context;
-    this.at = Math.min(deadlines.now + settings.timeouts.upstreamData, this.#sessionEnd);
+    this.#clock.awaitLeg();
   }
 
   /** The leg takes octets again: reads on. */
@@ -243,17 +220,10 @@ export class Session implements Deadline {
     return this.#over;
   }
 
-  #exited<A>(exit: Exit.Exit<A>, done: (value: A) => void): void {
-    if (Exit.isSuccess(exit)) {
-      if (!this.#over || this.#committing) done(exit.value);
-      return;
-    }
-    this.#committing = false;
+  /** A defect ends the transaction and the session, and nobody else's. */
+  #failed(cause: string): void {
     if (this.#over) return;
-    this.#context.log.event("error", "session failed", {
-      id: this.facts.id,
-      cause: String(exit.cause),
-    });
+    this.#context.log.event("error", "session failed", { id: this.facts.id, cause });
     this.#abandon("internal error");
     this.close({ ...answers.internal, code: 421 });
   }
@@ -262,7 +232,7 @@ export class Session implements Deadline {
     if (this.#over) return;
     const atLineStart = this.#receiver.buffered === 0;
     this.#receiver.feed(chunk);
-    if (this.#run?.transferring === true) this.#progress(chunk.length);
+    if (this.#run?.transferring === true) this.#clock.progressed(chunk.length);
     else if (this.#state.phase === "fresh" && atLineStart && chunk[0] === tlsHandshake) {
       this.#context.log.event("info", "TLS on a plain port", {
         id: this.facts.id,
@@ -272,17 +242,7 @@ export class Session implements Deadline {
       return;
     }
     this.#pump();
-    if (!this.#paused && this.#receiver.buffered > bufferedInput) {
-      this.#paused = true;
-      this.#duplex.pause();
-    }
-  }
-
-  /** A body must go on: each period of the data deadline has to bring at least so many octets (R31). */
-  #progressed = 0;
-  #progress(octets: number): void {
-    this.#progressed += octets;
-    if (this.#progressed >= 1024) this.awaitContent();
+    this.#channel.holdBack(this.#receiver.buffered);
   }
 
   #pump(): void {
@@ -294,7 +254,7 @@ export class Session implements Deadline {
       this.#event(event);
     }
     this.#pumping = false;
-    if (this.#over || this.#fiber !== undefined || this.#upgrading) return;
+    if (this.#over || this.#pending.active || this.#upgrading) return;
     if (this.#inputEnded && this.#ready()) {
       this.#inputOver();
       return;
@@ -303,14 +263,11 @@ export class Session implements Deadline {
       this.close(answers.shutdown);
       return;
     }
-    if (this.#paused && this.#ready()) {
-      this.#paused = false;
-      this.#duplex.resume();
-    }
+    if (this.#ready()) this.#channel.readOn();
   }
 
   #ready(): boolean {
-    return !this.#over && this.#fiber === undefined && !this.#full && !this.#upgrading &&
+    return !this.#over && !this.#pending.active && !this.#channel.full && !this.#upgrading &&
       this.#run?.blocked !== true;
   }
 
@@ -321,8 +278,8 @@ export class Session implements Deadline {
         else this.#command(event.text);
         return;
       case "line-fault":
-        if (this.#authAsked) this.#transcript?.secret("C");
-        else this.#transcript?.line("C", event.start);
+        if (this.#authAsked) this.#channel.transcript?.secret("C");
+        else this.#channel.transcript?.line("C", event.start);
         if (this.#auth !== undefined) this.#auth.fault();
         else {
           const fault = lineFaultReply(event.fault);
@@ -346,8 +303,8 @@ export class Session implements Deadline {
     const command = parseCommand(line);
     const { verb } = command;
     if (verb === "AUTH" || (verb === "BAD" && command.of === "AUTH")) this.#authAsked = true;
-    if (this.#authAsked && verb === "UNKNOWN") this.#transcript?.secret("C");
-    else this.#transcript?.line("C", line);
+    if (this.#authAsked && verb === "UNKNOWN") this.#channel.transcript?.secret("C");
+    else this.#channel.transcript?.line("C", line);
     if (isForeignProtocol(line)) {
       this.close(answers.foreign);
       return;
@@ -450,19 +407,19 @@ export class Session implements Deadline {
       return;
     }
     this.#upgrading = true;
-    this.at = Infinity;
-    this.#transcript?.line("S", "220 2.0.0 Ready to start TLS");
-    this.#duplex.upgradeServer(tls, answers.ready, (error) => {
+    this.#clock.suspend();
+    this.#channel.transcript?.line("S", "220 2.0.0 Ready to start TLS");
+    this.#channel.duplex.upgradeServer(tls, answers.ready, (error) => {
       if (error !== undefined || this.#over) return;
       this.#upgrading = false;
       this.#receiver = this.#newReceiver();
       this.#state = secured(this.#state);
-      this.facts.tls = this.#duplex.tls;
+      this.facts.tls = this.#channel.duplex.tls;
       this.facts.helo = "";
       this.facts.esmtp = false;
       this.facts.identity = undefined;
-      this.#duplex.resume();
-      this.#awaitCommand();
+      this.#channel.duplex.resume();
+      this.#clock.awaitCommand();
       this.#pump();
     });
   }
@@ -491,8 +448,7 @@ export class Session implements Deadline {
   restart(state: (before: ServerState) => ServerState): void {
     this.#state = state(this.#state);
     this.#policy = this.#context.policyFor(this.#listener, this.facts);
-    this.#write(this.#listener.banner);
-    this.#awaitCommand();
+    this.#greet();
   }
 
   get state(): ServerState {
@@ -501,41 +457,19 @@ export class Session implements Deadline {
 
   /** Content is expected from here on. */
   awaitContent(): void {
-    this.#progressed = 0;
-    const { deadlines, settings } = this.#context;
-    this.at = Math.min(deadlines.now + settings.timeouts.data, this.#sessionEnd);
-  }
-
-  #awaitCommand(): void {
-    const { deadlines, settings } = this.#context;
-    this.at = Math.min(deadlines.now + settings.timeouts.command, this.#sessionEnd);
-  }
-
-  #write(text: string): void {
-    if (this.#transcript !== undefined) {
-      for (const line of text.split("\r\n")) if (line !== "") this.#transcript.line("S", line);
-    }
-    this.#duplex.write(text);
-    // A client that does not read its replies gets no more of them.
-    if (this.#duplex.pending > unreadReplies) this.#full = true;
-  }
-
-  #drained(): void {
-    if (!this.#full) return;
-    this.#full = false;
-    this.#pump();
+    this.#clock.awaitContent();
   }
 
   /** A transaction is open, or something is being waited for. */
   #busy(): boolean {
-    return this.#fiber !== undefined || this.#run !== undefined || this.#upgrading ||
+    return this.#pending.active || this.#run !== undefined || this.#upgrading ||
       this.#auth !== undefined;
   }
 
   /** The client sends no more; what it has sent has been answered. */
   #ended(): void {
     this.#inputEnded = true;
-    if (this.#fiber === undefined && this.#ready()) this.#inputOver();
+    if (this.#ready()) this.#inputOver();
   }
 
   #inputOver(): void {
@@ -555,24 +489,22 @@ export class Session implements Deadline {
     if (this.#over) return;
     this.#abandon("session ended");
     this.#over = true;
-    this.#duplex.end();
-    this.at = this.#context.deadlines.now + lingerMs;
+    this.#channel.duplex.end();
+    this.#clock.awaitClose();
   }
 
   #gone(why: string | undefined): void {
-    const { deadlines, log } = this.#context;
-    deadlines.delete(this);
+    this.#clock.stop();
     this.#over = true;
-    if (!this.#committing) {
-      this.#fiber?.interruptUnsafe();
-      this.#abandon(why ?? "client closed the connection");
-    }
+    this.#pending.cancel();
+    if (!this.#pending.committing) this.#abandon(why ?? "client closed the connection");
     this.pipeline.closed();
-    if (this.#transcript !== undefined) {
-      log.event("debug", "session", {
+    const { transcript } = this.#channel;
+    if (transcript !== undefined) {
+      this.#context.log.event("debug", "session", {
         id: this.facts.id,
         client: this.facts.remote.address,
-        transcript: this.#transcript.toDialogue(),
+        transcript: transcript.toDialogue(),
       });
     }
     this.#context.closed(this);

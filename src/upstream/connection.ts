@@ -83,7 +83,8 @@ export class UpstreamConnection implements Deadline {
   /** Awaits one reply. `told` is called once, maybe in this call. */
   expect(phase: Phase, timeout: number, told: Told): void {
     if (this.#gone !== undefined) {
-      told(this.#gone);
+      // It went down before this was asked: what it said then is no answer to it.
+      told(new LegDown({ message: this.#gone.message, phase }));
       return;
     }
     if (this.#waiting.length === 0) this.at = this.#deadlines.now + timeout;
@@ -127,6 +128,11 @@ export class UpstreamConnection implements Deadline {
   /** Sends octets; false: wait for `onDrain`. */
   write(chunk: Uint8Array): boolean {
     return this.#gone !== undefined || this.#duplex.write(chunk);
+  }
+
+  /** True while a reply is awaited. */
+  get busy(): boolean {
+    return this.#waiting.length > 0;
   }
 
   /** Octets not yet taken by the kernel. */

@@ -80,7 +80,9 @@ export function identify(
   identity: ClientIdentity,
 ): Effect.Effect<UpstreamConnection, LegDown> {
   return Effect.callback<UpstreamConnection, LegDown>((resume) => {
-    const policy = clientPolicy(options, identity, tlsMode(options.upstream));
+    // TLS was decided when the connection was opened.
+    const mode = connection.secure ? tlsMode(options.upstream) : "none";
+    const policy = clientPolicy(options, identity, mode);
     const state: ClientState = {
       ...clientStart(connection.secure),
       step: "ready",

@@ -56,15 +56,14 @@ export class SmtpLeg implements Leg {
   }
 
   rcpt(recipient: LegRecipient): Effect.Effect<Reply, LegDown> {
-    if (this.#refusal !== undefined) return Effect.succeed(this.#refusal);
+    const refusal = this.#refusal ?? this.#cannot(recipient);
+    if (refusal !== undefined) return Effect.succeed(refusal);
     const { extensions } = this.#lease.connection;
     const params = extensions.dsn ? formatRcptParams(recipient.params) : "";
     const rcpt = `RCPT TO:${formatPath(recipient.to)}${params}`;
     if (this.#progress !== "start") {
       return Effect.map(this.#exchange([rcpt]), (replies) => replies[0] as Reply);
     }
-    const refusal = this.#cannot(recipient);
-    if (refusal !== undefined) return Effect.succeed(refusal);
     const before = this.#forwardLines();
     // From here on the server may hold a transaction, whether we see its replies or not.
     this.#progress = "open";
@@ -100,8 +99,12 @@ export class SmtpLeg implements Leg {
   finish(last?: Uint8Array): Effect.Effect<Reply, LegDown> {
     return Effect.callback<Reply, LegDown>((resume) => {
       const { connection } = this.#lease;
-      if (this.#broken !== undefined) {
-        resume(Effect.fail(this.#broken));
+      const broken = this.#broken ?? (connection.alive ? undefined : new LegDown({
+        message: `${connection.name}: was lost before the dot`,
+        phase: "body",
+      }));
+      if (broken !== undefined) {
+        resume(Effect.fail(broken));
         return;
       }
       if (last !== undefined && last.length > 0) connection.write(last);
@@ -139,6 +142,11 @@ export class SmtpLeg implements Leg {
         this.#pool.release(this.#lease);
         return;
       default:
+        if (connection.busy && !connection.extensions.pipelining) {
+          // The client is gone in mid-command; a server that does not pipeline is not told so behind it (R23).
+          connection.destroy("dropped in mid-command");
+          return;
+        }
         connection.send("RSET\r\n");
         connection.expect("envelope", this.#timeouts.upstreamCommand, (result) => {
           if (result instanceof LegDown) return;
@@ -200,7 +208,9 @@ export class SmtpLeg implements Leg {
     const { connection } = this.#lease;
     const { extensions } = connection;
     const { from, params } = this.#envelope;
-    if (!extensions.smtputf8 && (recipient.to.utf8 || (from !== null && from.utf8))) {
+    // Nor can a recipient need it that the MAIL before did not ask for (RFC 6531 section 3.4).
+    const utf8 = extensions.smtputf8 && params.smtputf8 === true;
+    if (!utf8 && (recipient.to.utf8 || (from !== null && from.utf8))) {
       return reply(550, "5.6.7", "Internationalized addresses cannot be passed on");
     }
     if (params.smtputf8 && !extensions.smtputf8) {

@@ -14,11 +14,8 @@ import { findProgram, type Missing, mustRun } from "./programs.ts";
 import { smtpClientOfPostfix } from "./postfix_client.ts";
 import type { Entrance } from "./stage.ts";
 
-/** A client that can be used here. */
-export interface Client {
-  readonly version: string;
-  /** It cannot send to addresses beyond US-ASCII, or not by SMTPUTF8. */
-  readonly noUtf8?: true;
+/** A client that is ready. */
+export interface Sender {
   /** Sends one message; fails with what the client said unless it was accepted. */
   send(message: Message, entrance: Entrance): Promise<void>;
   close?(): Promise<void>;
@@ -33,23 +30,29 @@ export interface ClientContext {
   readonly runtime: PosternRuntime;
 }
 
-type Make = (context: ClientContext) => Promise<Client | Missing>;
+/** A client, whether it is here or not. */
+export interface Client {
+  /** Why it cannot be used here; undefined: it can. */
+  missing(): string | undefined;
+  version(): Promise<string>;
+  /** It has no SMTPUTF8. */
+  readonly noUtf8?: true;
+  start(context: ClientContext): Sender | Promise<Sender>;
+}
 
 const HOST = "localhost";
 
-/** By name, in the table's order. */
-export const CLIENTS: ReadonlyMap<string, Make> = new Map([
-  ["swaks", swaks],
-  ["curl", curl],
-  ["msmtp", msmtp],
-  ["Python smtplib", smtplib],
-  ["nodemailer", nodemailer],
-  ["Postfix smtp(8)", smtpClientOfPostfix],
-  ["postern send", posternSend],
-]);
-
-function absent(program: string): Missing {
-  return { missing: `${program} is not installed` };
+/** The part that is the same for every program. */
+function program(name: string): Pick<Client, "missing" | "version"> & { readonly path: string } {
+  const path = findProgram(name);
+  return {
+    path: path ?? name,
+    missing: () => path === undefined ? `${name} is not installed` : undefined,
+    version: async () => {
+      const { stdout } = await mustRun(path ?? name, ["--version"]);
+      return /\d+(?:\.\d+)+/.exec(stdout)?.[0] ?? "";
+    },
+  };
 }
 
 function messageFile(dir: string, { id, content }: Message): string {
@@ -65,17 +68,12 @@ function wireFile(dir: string, { id, content }: Message): string {
   return file;
 }
 
-async function firstVersion(program: string, ...args: readonly string[]): Promise<string> {
-  const { stdout, stderr } = await mustRun(program, args.length === 0 ? ["--version"] : args);
-  return /\d+(?:\.\d+)+|\d{8}(?:\.\d+)?/.exec(stdout + stderr)?.[0] ?? "";
-}
+const swaksProgram = program("swaks");
 
-async function swaks({ dir }: ClientContext): Promise<Client | Missing> {
-  const program = findProgram("swaks");
-  if (program === undefined) return absent("swaks");
-  return {
-    version: await firstVersion(program),
-    noUtf8: true,
+const swaks: Client = {
+  ...swaksProgram,
+  noUtf8: true,
+  start: ({ dir }) => ({
     async send(message, { transport, port, auth, caFile }) {
       const tls = transport === "plain" ? [] : [
         transport === "STARTTLS" ? "--tls" : "--tls-on-connect",
@@ -86,7 +84,7 @@ async function swaks({ dir }: ClientContext): Promise<Client | Missing> {
       const login = auth === undefined
         ? []
         : ["--auth", "LOGIN", "--auth-user", auth.user, "--auth-password", auth.password];
-      await mustRun(program, [
+      await mustRun(swaksProgram.path, [
         ...["--server", HOST, "--port", `${port}`, "--helo", "client.test"],
         ...["--from", message.from, "--to", message.to, "--timeout", "30"],
         // As it is: made ready by swaks, it would lose or gain a line at its end.
@@ -95,17 +93,17 @@ async function swaks({ dir }: ClientContext): Promise<Client | Missing> {
         ...login,
       ]);
     },
-  };
-}
+  }),
+};
 
-async function curl({ dir }: ClientContext): Promise<Client | Missing> {
-  const program = findProgram("curl");
-  if (program === undefined) return absent("curl");
-  return {
-    version: await firstVersion(program),
+const curlProgram = program("curl");
+
+const curl: Client = {
+  ...curlProgram,
+  start: ({ dir }) => ({
     async send(message, { transport, port, auth, caFile }) {
       const scheme = transport === "implicit TLS" ? "smtps" : "smtp";
-      await mustRun(program, [
+      await mustRun(curlProgram.path, [
         ...["--silent", "--show-error", "--max-time", "50"],
         ...[`${scheme}://${HOST}:${port}/client.test`, "--upload-file", messageFile(dir, message)],
         ...["--mail-from", message.from, "--mail-rcpt", message.to],
@@ -113,15 +111,15 @@ async function curl({ dir }: ClientContext): Promise<Client | Missing> {
         ...(auth === undefined ? [] : ["--user", `${auth.user}:${auth.password}`]),
       ]);
     },
-  };
-}
+  }),
+};
 
-async function msmtp(_: ClientContext): Promise<Client | Missing> {
-  const program = findProgram("msmtp");
-  if (program === undefined) return absent("msmtp");
-  return {
-    version: await firstVersion(program),
-    noUtf8: true,
+const msmtpProgram = program("msmtp");
+
+const msmtp: Client = {
+  ...msmtpProgram,
+  noUtf8: true,
+  start: () => ({
     async send({ from, to, content }, { transport, port, auth, caFile }) {
       const tls = transport === "plain" ? ["--tls=off"] : [
         "--tls=on",
@@ -134,13 +132,13 @@ async function msmtp(_: ClientContext): Promise<Client | Missing> {
         `--passwordeval=echo ${auth.password}`,
       ];
       await mustRun(
-        program,
+        msmtpProgram.path,
         [`--host=${HOST}`, `--port=${port}`, `--from=${from}`, ...tls, ...login, "--", to],
         { input: content },
       );
     },
-  };
-}
+  }),
+};
 
 const SMTPLIB = `
 import json, smtplib, ssl, sys
@@ -158,11 +156,11 @@ smtp.sendmail(job["from"], [job["to"]], sys.stdin.buffer.read(), mail_options=jo
 smtp.quit()
 `;
 
-async function smtplib(_: ClientContext): Promise<Client | Missing> {
-  const program = findProgram("python3");
-  if (program === undefined) return absent("python3");
-  return {
-    version: await firstVersion(program),
+const smtplibProgram = program("python3");
+
+const smtplib: Client = {
+  ...smtplibProgram,
+  start: () => ({
     async send({ from, to, kind, content }, { transport, port, auth, caFile }) {
       const options = [
         ...(kind.eightBit ? ["BODY=8BITMIME"] : []),
@@ -170,10 +168,10 @@ async function smtplib(_: ClientContext): Promise<Client | Missing> {
       ];
       const server = { host: HOST, port, transport, ca: caFile, auth: auth ?? null };
       const job = JSON.stringify({ ...server, from, to, options });
-      await mustRun(program, ["-c", SMTPLIB, job], { input: content });
+      await mustRun(smtplibProgram.path, ["-c", SMTPLIB, job], { input: content });
     },
-  };
-}
+  }),
+};
 
 /** In this process: it is a library. */
 async function nodemailer(_: ClientContext): Promise<Client | Missing> {
@@ -224,3 +222,13 @@ async function posternSend({ dir, runtime }: ClientContext): Promise<Client | Mi
   });
 }
 
+/** By name, in the table's order. */
+export const CLIENTS: ReadonlyMap<string, Client> = new Map([
+  ["swaks", swaks],
+  ["curl", curl],
+  ["msmtp", msmtp],
+  ["Python smtplib", smtplib],
+  ["nodemailer", nodemailer],
+  ["Postfix smtp(8)", postfixClient],
+  ["postern send", posternSend],
+]);

@@ -189,9 +189,12 @@ export class World implements AsyncDisposable {
     for (const leg of this.#legs) leg.release();
     this.pool.close();
     await Promise.all(this.servers.map((server) => server.stop()));
-    await until(() => this.pool.size === 0, "every connection of the pool is gone");
-    // Whoever was closed politely waits for the server's end.
-    await until(() => this.deadlines.size === 0, "nobody waits for the clock");
+    // Whoever still waits for a server's word gives up.
+    const over = (): boolean => {
+      this.pass(3_600_000);
+      return this.pool.size === 0 && this.deadlines.size === 0;
+    };
+    await until(over, "every connection is gone, and nobody waits for the clock");
   }
 }
 
