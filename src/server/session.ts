@@ -79,7 +79,7 @@ export class Session {
     );
     this.#pending = new Pending({
       waiting: () => this.#clock.awaitOurselves(),
-      ended: () => this.#pump(),
+      ended: () => this.resume(),
       failed: (cause) => this.#failed(String(cause)),
     });
   }

@@ -3,15 +3,16 @@
  * certificate.
  * @module
  */
-import type { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { createTransport } from "nodemailer";
 import { stuffed } from "../support/dot_reader.ts";
 import { PosternProcess, type PosternRuntime } from "../support/postern_process.ts";
+import { VERSION } from "../../src/version.ts";
+import { textOf } from "../../tools/files.ts";
 import type { Message } from "./messages.ts";
-import { findProgram, type Missing, mustRun } from "./programs.ts";
-import { smtpClientOfPostfix } from "./postfix_client.ts";
+import { findProgram, mustRun } from "./programs.ts";
+import { postfixClient } from "./postfix_client.ts";
 import type { Entrance } from "./stage.ts";
 
 /** A client that is ready. */
@@ -174,14 +175,11 @@ const smtplib: Client = {
 };
 
 /** In this process: it is a library. */
-async function nodemailer(_: ClientContext): Promise<Client | Missing> {
-  const manifest = new URL("../../node_modules/nodemailer/package.json", import.meta.url);
-  const version = fs.existsSync(manifest)
-    ? JSON.parse(fs.readFileSync(manifest, "utf8")).version as string
-    : "";
-  return await Promise.resolve({
-    version,
-    async send({ from, to, content }: Message, { transport, port, auth, caFile }: Entrance) {
+const nodemailer: Client = {
+  missing: () => undefined,
+  version: () => Promise.resolve(dependency("nodemailer")),
+  start: () => ({
+    async send({ from, to, content }, { transport, port, auth, caFile }) {
       const mailer = createTransport({
         host: HOST,
         port,
@@ -198,16 +196,14 @@ async function nodemailer(_: ClientContext): Promise<Client | Missing> {
         mailer.close();
       }
     },
-  });
-}
+  }),
+};
 
-async function posternSend({ dir, runtime }: ClientContext): Promise<Client | Missing> {
-  const { version } = JSON.parse(
-    fs.readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
-  ) as { version: string };
-  return await Promise.resolve({
-    version,
-    async send(message: Message, { transport, port, auth, caFile }: Entrance) {
+const posternSend: Client = {
+  missing: () => undefined,
+  version: () => Promise.resolve(VERSION),
+  start: ({ dir, runtime }) => ({
+    async send(message, { transport, port, auth, caFile }) {
       const tls = { plain: "none", STARTTLS: "starttls", "implicit TLS": "implicit" }[transport];
       const args = [
         ...["send", "--server", `${HOST}:${port}`, "--helo", "client.test", "--tls", tls],
@@ -219,7 +215,15 @@ async function posternSend({ dir, runtime }: ClientContext): Promise<Client | Mi
       const { code } = await sending.exited;
       if (code !== 0) throw new Error(`postern send: ${code}\n${sending.stdout}${sending.stderr}`);
     },
-  });
+  }),
+};
+
+/** The version of a package that the project depends on. */
+function dependency(name: string): string {
+  const { devDependencies } = JSON.parse(textOf("package.json")) as {
+    readonly devDependencies: Readonly<Record<string, string>>;
+  };
+  return devDependencies[name] ?? "";
 }
 
 /** By name, in the table's order. */

@@ -2,19 +2,20 @@
  * A private Exim: its own folder, its own ports, ended with the test. An upstream that delivers into a Maildir.
  * @module
  */
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import process from "node:process";
-import { findExim, freePorts, greeted, mustRun, runProgram, Service } from "./programs.ts";
+import { findExim, freePorts, greeted, mustRun, Service } from "./programs.ts";
 
 /** Why there can be no private Exim here; undefined: there can. */
-export async function eximMissing(): Promise<string | undefined> {
+export function eximMissing(): string | undefined {
   const program = findExim();
   if (program === undefined) return "Exim is not installed";
   if (process.getuid?.() !== 0) return "Exim can only be started by root";
   // Unpacked beside the project, it may lack a library.
-  const { code } = await runProgram(program, ["-C", "/dev/null", "-bV"]);
-  return code === 0 ? undefined : "Exim does not run here";
+  const { status } = spawnSync(program, ["-C", "/dev/null", "-bV"], { stdio: "ignore" });
+  return status === 0 ? undefined : "Exim does not run here";
 }
 
 /** The version that is installed. */

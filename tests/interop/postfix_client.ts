@@ -4,17 +4,18 @@
  * @module
  */
 import { SmtpClient } from "../support/smtp_client.ts";
-import type { Client, ClientContext } from "./clients.ts";
-import type { Missing } from "./programs.ts";
+import type { Client, ClientContext, Sender } from "./clients.ts";
 import { postfixMissing, postfixVersion, startPostfix } from "./postfix.ts";
 import type { Entrance } from "./stage.ts";
 
-/** Starts the private Postfix. */
-export async function smtpClientOfPostfix(
-  { dir, entrances }: ClientContext,
-): Promise<Client | Missing> {
-  const missing = postfixMissing();
-  if (missing !== undefined) return { missing };
+/** smtp(8), of a Postfix that is started for it. */
+export const postfixClient: Client = {
+  missing: postfixMissing,
+  version: postfixVersion,
+  start,
+};
+
+async function start({ dir, entrances }: ClientContext): Promise<Sender> {
   const caFile = entrances[0]?.caFile ?? "";
   const postfix = await startPostfix({
     dir: `${dir}/client`,
@@ -22,7 +23,9 @@ export async function smtpClientOfPostfix(
     configure: ([port]) => ({
       main: [
         `sender_dependent_default_transport_maps = inline:{ ${
-          entrances.map(({ name, port }) => `{ @${name}.client.test = ${name}:[127.0.0.1]:${port} }`)
+          entrances.map(({ name, port }) =>
+            `{ @${name}.client.test = ${name}:[127.0.0.1]:${port} }`
+          )
             .join(", ")
         } }`,
         `smtp_sasl_password_maps = inline:{ ${
@@ -40,7 +43,6 @@ export async function smtpClientOfPostfix(
     }),
   });
   return {
-    version: await postfixVersion(),
     async send({ to, kind, content }, { name }) {
       await using client = await SmtpClient.connect(postfix.ports[0] ?? 0);
       await client.expect(220);

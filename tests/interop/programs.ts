@@ -10,11 +10,6 @@ import process from "node:process";
 import { ROOT } from "../../tools/files.ts";
 import { isProgram, which } from "../../tools/process.ts";
 
-/** A program that is not on this machine; the word that a skipped test says. */
-export interface Missing {
-  readonly missing: string;
-}
-
 /** A wait that is longer than this fails its test. */
 const guardTime = 60_000;
 
@@ -93,7 +88,11 @@ export class Service {
   output = "";
   over = false;
 
-  constructor(program: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  constructor(
+    program: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ) {
     this.#child = spawn(program, args, {
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],

@@ -13,8 +13,17 @@ import {
   servePostern,
   tempHome,
 } from "../support/postern_process.ts";
-import { type Kind, makeMessage, type Message, sha256, traceOf, withoutTrace } from "./messages.ts";
-import { type Upstream, UPSTREAMS, type Way } from "./upstreams.ts";
+import {
+  type Kind,
+  kindOf,
+  makeMessage,
+  type Message,
+  sha256,
+  traceOf,
+  withoutTrace,
+} from "./messages.ts";
+import { sendPlain } from "./plain_client.ts";
+import { type RunningUpstream, UPSTREAMS, type Way } from "./upstreams.ts";
 
 /** Ways of coming in. */
 export const TRANSPORTS = ["plain", "STARTTLS", "implicit TLS"] as const;
@@ -46,6 +55,9 @@ const LISTENERS: readonly {
   { name: "implicit", transport: "implicit TLS", toml: 'tls = "implicit"' },
 ];
 
+/** Names of the entrances. */
+export const ENTRANCES = LISTENERS.flatMap(({ name }) => [name, `${name}-auth`]);
+
 /** A Postern between its upstreams and whoever comes in. */
 export class Stage implements AsyncDisposable {
   readonly dir: string;
@@ -53,24 +65,20 @@ export class Stage implements AsyncDisposable {
   readonly entrances: readonly Entrance[];
   readonly ways: ReadonlyMap<string, Way>;
   /** Servers by the name of their row. */
-  readonly upstreams: ReadonlyMap<string, Upstream>;
-  /** Why others are not there. */
-  readonly missing: ReadonlyMap<string, string>;
+  readonly upstreams: ReadonlyMap<string, RunningUpstream>;
   readonly #parts: AsyncDisposableStack;
 
   private constructor(parts: AsyncDisposableStack, made: {
     readonly dir: string;
     readonly postern: PosternProcess;
     readonly entrances: readonly Entrance[];
-    readonly upstreams: ReadonlyMap<string, Upstream>;
-    readonly missing: ReadonlyMap<string, string>;
+    readonly upstreams: ReadonlyMap<string, RunningUpstream>;
   }) {
     this.#parts = parts;
     this.dir = made.dir;
     this.postern = made.postern;
     this.entrances = made.entrances;
     this.upstreams = made.upstreams;
-    this.missing = made.missing;
     this.ways = new Map(
       [...made.upstreams.values()].flatMap(({ ways }) => ways.map((way) => [way.name, way])),
     );
@@ -80,19 +88,20 @@ export class Stage implements AsyncDisposable {
   static async open(names: readonly string[], at: PosternRuntime = ownRuntime): Promise<Stage> {
     const parts = new AsyncDisposableStack();
     try {
-      const { path: dir } = parts.use(await tempHome({ "users.txt": `${LOGIN.user}:${LOGIN_HASH}\n` }));
+      const { path: dir } = parts.use(
+        await tempHome({ "users.txt": `${LOGIN.user}:${LOGIN_HASH}\n` }),
+      );
       const { ca, leaf } = await testChain(["localhost", "127.0.0.1"]);
       const caFile = path.join(dir, "ca.pem");
       fs.writeFileSync(caFile, ca.cert);
       fs.writeFileSync(path.join(dir, "cert.pem"), leaf.cert);
       fs.writeFileSync(path.join(dir, "key.pem"), leaf.key);
-      const upstreams = new Map<string, Upstream>();
-      const missing = new Map<string, string>();
+      const upstreams = new Map<string, RunningUpstream>();
       for (const name of names) {
-        const started = await UPSTREAMS.get(name)?.({ dir, leaf, caFile });
-        if (started === undefined) throw new Error(`There is no upstream ${name}`);
-        if ("missing" in started) missing.set(name, started.missing);
-        else upstreams.set(name, parts.use(started));
+        const upstream = UPSTREAMS.get(name);
+        if (upstream === undefined) throw new Error(`There is no upstream ${name}`);
+        if (upstream.missing() !== undefined) continue;
+        upstreams.set(name, parts.use(await upstream.start({ dir, leaf, caFile })));
       }
       const ways = [...upstreams.values()].flatMap((upstream) => upstream.ways);
       const postern = parts.use(await servePostern(dir, configuration(ways), at));
@@ -106,7 +115,7 @@ export class Stage implements AsyncDisposable {
           caFile,
         },
       ]);
-      return new Stage(parts, { dir, postern, entrances, upstreams, missing });
+      return new Stage(parts, { dir, postern, entrances, upstreams });
     } catch (error) {
       await parts.disposeAsync();
       throw error;
@@ -143,9 +152,26 @@ export class Stage implements AsyncDisposable {
     return traceOf(first);
   }
 
+  /** Sends from 127.0.0.2 over a way that tells Postfix who the client is; fails unless Postfix knows. */
+  async tellsClient(way: string): Promise<void> {
+    const address = "127.0.0.2";
+    const message = this.message(kindOf("1 KiB"), way);
+    await sendPlain(message, this.entrance("plain").port, { localAddress: address });
+    const trace = await this.arrived(message, way);
+    // XFORWARD is for the log alone; the others make it the client, also for the trace.
+    const log = this.upstreams.get("Postfix")?.log() ?? "";
+    const known = way === "xforward"
+      ? log.includes(`orig_client=${address}[${address}]`) ||
+        log.includes(`orig_client=unknown[${address}]`)
+      : trace.includes(`[${address}]) by postfix.example.net`);
+    if (!known) throw new Error(`Postfix does not know the client\n${trace}\n${log}`);
+  }
+
   /** What everybody has logged. */
   logs(): string {
-    const servers = [...this.upstreams].map(([name, upstream]) => `${name}:\n${upstream.log()}`);
+    const servers = [...this.upstreams].map(([name, upstream]) =>
+      `${name}:\n${upstream.log().slice(-3000)}`
+    );
     return [`Postern:\n${this.postern.stderr.slice(-3000)}`, ...servers].join("\n");
   }
 
@@ -176,7 +202,9 @@ function difference(sent: Uint8Array, arrived: Uint8Array): string {
   let at = 0;
   while (at < sent.length && sent[at] === arrived[at]) at++;
   const show = (octets: Uint8Array) =>
-    JSON.stringify(new TextDecoder("latin1").decode(octets.subarray(Math.max(0, at - 40), at + 40)));
+    JSON.stringify(
+      new TextDecoder("latin1").decode(octets.subarray(Math.max(0, at - 40), at + 40)),
+    );
   return `${sent.length} octets sent, ${arrived.length} arrived, different from octet ${at}: ` +
     `sent ${show(sent)}, arrived ${show(arrived)}`;
 }

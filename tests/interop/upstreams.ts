@@ -7,9 +7,9 @@ import * as path from "node:path";
 import type { TestIdentity } from "../support/certificates.ts";
 import { eximMissing, eximVersion, startExim } from "./exim.ts";
 import { Inbox } from "./inbox.ts";
-import type { Missing } from "./programs.ts";
+import { VERSION } from "../../src/version.ts";
 import { mustRun } from "./programs.ts";
-import { type Postfix, postfixMissing, postfixVersion, startPostfix } from "./postfix.ts";
+import { postfixMissing, postfixVersion, startPostfix } from "./postfix.ts";
 
 /** One way to one server, as Postern's configuration has it. */
 export interface Way {
@@ -22,9 +22,18 @@ export interface Way {
   readonly inbox: Inbox;
 }
 
-/** One running server. */
-export interface Upstream extends AsyncDisposable {
-  readonly version: string;
+/** A server, whether it is here or not. */
+export interface Upstream {
+  /** Why it cannot be used here; undefined: it can. */
+  missing(): string | undefined;
+  version(): Promise<string>;
+  /** Names of its ways. */
+  readonly ways: readonly string[];
+  start(context: UpstreamContext): RunningUpstream | Promise<RunningUpstream>;
+}
+
+/** A server that runs. */
+export interface RunningUpstream extends AsyncDisposable {
   readonly ways: readonly Way[];
   /** For the message of a failed test. */
   log(): string;
@@ -42,128 +51,136 @@ export interface UpstreamContext {
 const LOGIN = { user: "postern", password: "let me pass" };
 
 /** The embedded mailbox, in the folder that Postern's configuration calls `./mail`. */
-export function maildir({ dir }: UpstreamContext): Promise<Upstream> {
-  const way = {
-    name: "maildir",
-    label: "embedded Maildir",
-    toml: 'servers = ["maildir:./mail"]',
-    inbox: new Inbox(path.join(dir, "mail"), false),
-  };
-  return Promise.resolve({
-    version: "",
-    ways: [way],
+const maildir: Upstream = {
+  missing: () => undefined,
+  version: () => Promise.resolve(VERSION),
+  ways: ["maildir"],
+  start: ({ dir }) => ({
+    ways: [{
+      name: "maildir",
+      label: "embedded Maildir",
+      toml: 'servers = ["maildir:./mail"]',
+      inbox: new Inbox(path.join(dir, "mail"), false),
+    }],
     log: () => "",
     [Symbol.asyncDispose]: () => Promise.resolve(),
-  });
-}
+  }),
+};
 
-const POSTFIX_WAYS = ["postfix", "postfix-starttls", "postfix-implicit"] as const;
 /** Names of the ways that tell Postfix who the client is. */
 export const IDENTITY_WAYS = ["xclient", "xforward", "proxy-v1", "proxy-v2"] as const;
 
 /** Postfix, delivering by virtual(8). */
-export async function postfix(context: UpstreamContext): Promise<Upstream | Missing> {
-  const missing = postfixMissing();
-  if (missing !== undefined) return { missing };
-  const mail = path.join(context.dir, "postfix-mail");
-  fs.mkdirSync(mail);
-  // virtual(8) delivers as nobody.
-  await mustRun("chown", ["65534:65534", mail]);
-  const cert = path.join(context.dir, "postfix-cert.pem");
-  fs.writeFileSync(cert, `${context.leaf.key}${context.leaf.cert}`, { mode: 0o600 });
-  const domains = [...POSTFIX_WAYS, ...IDENTITY_WAYS].map((name) => `${name}.test`);
-  const running = await startPostfix({
-    dir: context.dir,
-    ports: 4,
-    configure: ([smtp, smtps, trusting, proxied]) => ({
-      main: [
-        `virtual_mailbox_domains = ${domains.join(" ")}`,
-        `virtual_mailbox_base = ${mail}`,
-        "virtual_mailbox_maps = static:all/",
-        "virtual_uid_maps = static:65534",
-        "virtual_gid_maps = static:65534",
-        `smtpd_tls_chain_files = ${cert}`,
-        "smtpd_tls_security_level = may",
-      ],
-      master: [
-        `127.0.0.1:${smtp} inet n - n - - smtpd`,
-        `127.0.0.1:${smtps} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes`,
-        `127.0.0.1:${trusting} inet n - n - - smtpd -o smtpd_authorized_xclient_hosts=127.0.0.1` +
-        " -o smtpd_authorized_xforward_hosts=127.0.0.1",
-        `127.0.0.1:${proxied} inet n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy`,
-      ],
-    }),
-  });
-  return {
-    version: await postfixVersion(),
-    ways: postfixWays(running, context, new Inbox(mail, true)),
-    log: () => running.log.slice(-3000),
-    [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
-  };
-}
+const postfix: Upstream = {
+  missing: postfixMissing,
+  version: postfixVersion,
+  ways: ["postfix", "postfix-starttls", "postfix-implicit", ...IDENTITY_WAYS],
+  async start(context) {
+    const mail = path.join(context.dir, "postfix-mail");
+    fs.mkdirSync(mail);
+    // virtual(8) delivers as nobody.
+    await mustRun("chown", ["65534:65534", mail]);
+    const chain = path.join(context.dir, "postfix-chain.pem");
+    fs.writeFileSync(chain, `${context.leaf.key}${context.leaf.cert}`, { mode: 0o600 });
+    const running = await startPostfix({
+      dir: context.dir,
+      ports: 4,
+      configure: ([smtp, smtps, trusting, proxied]) => ({
+        main: [
+          `virtual_mailbox_domains = ${this.ways.map((name) => `${name}.test`).join(" ")}`,
+          `virtual_mailbox_base = ${mail}`,
+          "virtual_mailbox_maps = static:all/",
+          "virtual_uid_maps = static:65534",
+          "virtual_gid_maps = static:65534",
+          `smtpd_tls_chain_files = ${chain}`,
+          "smtpd_tls_security_level = may",
+        ],
+        master: [
+          `127.0.0.1:${smtp} inet n - n - - smtpd`,
+          `127.0.0.1:${smtps} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes`,
+          `127.0.0.1:${trusting} inet n - n - - smtpd -o smtpd_authorized_xclient_hosts=127.0.0.1` +
+          " -o smtpd_authorized_xforward_hosts=127.0.0.1",
+          `127.0.0.1:${proxied} inet n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy`,
+        ],
+      }),
+    });
+    return {
+      ways: postfixWays(running.ports, context, new Inbox(mail, true)),
+      log: () => running.log,
+      [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
+    };
+  },
+};
 
 function postfixWays(
-  { ports: [smtp, smtps, trusting, proxied] }: Postfix,
+  [smtp, smtps, trusting, proxied]: readonly number[],
   { caFile }: UpstreamContext,
   inbox: Inbox,
 ): Way[] {
   const verified = `tls = "verify"\nca = "${caFile}"`;
-  const ways: Way[] = [
-    { name: "postfix", label: "Postfix, plain", toml: server(`127.0.0.1:${smtp}`, 'tls = "none"') },
+  const plain = 'tls = "none"';
+  return [
+    { name: "postfix", label: "Postfix, plain", toml: server(`127.0.0.1:${smtp}`, plain), inbox },
     {
       name: "postfix-starttls",
       label: "Postfix, STARTTLS",
       toml: server(`127.0.0.1:${smtp}`, verified),
+      inbox,
     },
     {
       name: "postfix-implicit",
       label: "Postfix, implicit TLS",
       toml: server(`smtps://127.0.0.1:${smtps}`, verified),
+      inbox,
     },
-    ...IDENTITY_WAYS.map((name) => ({
-      name,
-      label: `Postfix, ${name}`,
-      toml: server(
-        `127.0.0.1:${name.startsWith("proxy") ? proxied : trusting}`,
-        `tls = "none"\nidentity = "${name}"`,
-      ),
-    })),
-  ].map((way) => ({ ...way, inbox }));
-  return ways;
+    ...IDENTITY_WAYS.map((name) => {
+      const port = name.startsWith("proxy") ? proxied : trusting;
+      const toml = server(`127.0.0.1:${port}`, `${plain}\nidentity = "${name}"`);
+      return { name, label: `Postfix, ${name}`, toml, inbox };
+    }),
+  ];
 }
 
 /** Exim, delivering by appendfile. Under TLS it wants a login. */
-export async function exim(context: UpstreamContext): Promise<Upstream | Missing> {
-  const missing = await eximMissing();
-  if (missing !== undefined) return { missing };
-  const running = await startExim({ dir: context.dir, ...context.leaf, ...LOGIN });
-  const inbox = new Inbox(running.mail, true);
-  const secured = `tls = "verify"\nca = "${context.caFile}"\n` +
-    `auth = { user = "${LOGIN.user}", password = "${LOGIN.password}" }`;
-  const plain = `127.0.0.1:${running.plainPort}`;
-  return {
-    version: await eximVersion(),
-    ways: [
-      { name: "exim", label: "Exim, plain", toml: server(plain, 'tls = "none"'), inbox },
-      { name: "exim-starttls", label: "Exim, STARTTLS + AUTH", toml: server(plain, secured), inbox },
-      {
-        name: "exim-implicit",
-        label: "Exim, implicit TLS + AUTH",
-        toml: server(`smtps://127.0.0.1:${running.implicitPort}`, secured),
-        inbox,
-      },
-    ],
-    log: () => running.log.slice(-3000),
-    [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
-  };
-}
+const exim: Upstream = {
+  missing: eximMissing,
+  version: eximVersion,
+  ways: ["exim", "exim-starttls", "exim-implicit"],
+  async start(context) {
+    const running = await startExim({ dir: context.dir, ...context.leaf, ...LOGIN });
+    const inbox = new Inbox(running.mail, true);
+    const secured = `tls = "verify"\nca = "${context.caFile}"\n` +
+      `auth = { user = "${LOGIN.user}", password = "${LOGIN.password}" }`;
+    const plain = `127.0.0.1:${running.plainPort}`;
+    return {
+      ways: [
+        { name: "exim", label: "Exim, plain", toml: server(plain, 'tls = "none"'), inbox },
+        {
+          name: "exim-starttls",
+          label: "Exim, STARTTLS + AUTH",
+          toml: server(plain, secured),
+          inbox,
+        },
+        {
+          name: "exim-implicit",
+          label: "Exim, implicit TLS + AUTH",
+          toml: server(`smtps://127.0.0.1:${running.implicitPort}`, secured),
+          inbox,
+        },
+      ],
+      log: () => running.log,
+      [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
+    };
+  },
+};
 
 function server(address: string, more: string): string {
   return `servers = ["${address}"]\n${more}`;
 }
 
 /** All of them, by the name of their row. */
-export const UPSTREAMS: ReadonlyMap<
-  string,
-  (context: UpstreamContext) => Promise<Upstream | Missing>
-> = new Map([["Maildir", maildir], ["Postfix", postfix], ["Exim", exim]]);
+export const UPSTREAMS: ReadonlyMap<string, Upstream> = new Map([
+  ["Maildir", maildir],
+  ["Postfix", postfix],
+  ["Exim", exim],
+]);

@@ -1,0 +1,136 @@
+/**
+ * Who takes part in a bench: the driver and the sink, and between them a relay under test (Postern, or the reference).
+ *
+ * The two ends run on the runtime of the bench itself, so that they are the same for every relay.
+ * @module
+ */
+import * as path from "node:path";
+import { testIdentity } from "../support/certificates.ts";
+import {
+  ownRuntime,
+  type PosternRuntime,
+  servePostern,
+  tempHome,
+} from "../support/postern_process.ts";
+import type { Cell } from "./cells.ts";
+import { Child } from "./child.ts";
+import type { DriverAnswer, IdleRequest, LoadRequest } from "./driver.ts";
+import type { SinkCount } from "./sink.ts";
+import { cpuSeconds, processTree } from "./usage.ts";
+
+/** A relay under test. */
+export interface Relay extends AsyncDisposable {
+  /** Port without TLS. */
+  readonly plain: number;
+  /** Port with STARTTLS. */
+  readonly secure: number;
+  readonly pids: readonly number[];
+  /** Milliseconds from its start until it listened. */
+  readonly startMs: number;
+}
+
+/** Where a load ends: after this time, or this many messages. */
+export type Bounds = Pick<LoadRequest, "seconds" | "most">;
+
+/** What one run of a load gave. */
+export interface Measured extends DriverAnswer {
+  /** Messages acknowledged to the client that the sink does not have. */
+  readonly lost: number;
+  /** Octets that the sink lacks of the messages it has; what a relay adds to each hides as many. */
+  readonly cut: number;
+  readonly upstreamConnections: number;
+  /** CPU seconds of the relay per 1,000 messages; undefined where the system does not tell. */
+  readonly cpu: number | undefined;
+}
+
+/** The two ends, and how to put a relay between them. */
+export interface Stage extends AsyncDisposable {
+  postern(at: PosternRuntime): Promise<Relay>;
+  reference(at: PosternRuntime): Promise<Relay>;
+  load(relay: Relay, cell: Cell, bounds: Bounds): Promise<Measured>;
+  /** Has so many connections open; 0 closes them. */
+  idle(relay: Relay, secure: boolean, count: number): Promise<DriverAnswer>;
+}
+
+/** Starts the two ends. */
+export async function startStage(): Promise<Stage> {
+  const home = await tempHome();
+  const identity = await testIdentity(["localhost"]);
+  const driver = await Child.start<unknown, LoadRequest | IdleRequest, DriverAnswer>(
+    ownRuntime,
+    "driver.ts",
+  );
+  const sink = await Child.start<{ readonly port: number }, object, SinkCount>(
+    ownRuntime,
+    "sink.ts",
+  );
+  const portOf = (relay: Relay, secure: boolean) => secure ? relay.secure : relay.plain;
+  let relays = 0;
+  return {
+    async postern(at) {
+      await using files = await tempHome();
+      const since = performance.now();
+      relays++;
+      const postern = await servePostern(
+        files.path,
+        configuration(sink.hello.port, path.join(home.path, `${relays}`)),
+        at,
+      );
+      return {
+        plain: postern.port("plain"),
+        secure: postern.port("secure"),
+        pids: processTree(postern.pid),
+        startMs: performance.now() - since,
+        [Symbol.asyncDispose]: async () => void await postern.stop(),
+      };
+    },
+    async reference(at) {
+      const since = performance.now();
+      const relay = await Child.start<{ readonly plain: number; readonly secure: number }, object, object>(
+        at,
+        "reference.ts",
+        { upstream: sink.hello.port, ...identity },
+      );
+      return {
+        ...relay.hello,
+        pids: processTree(relay.pid),
+        startMs: performance.now() - since,
+        [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose](),
+      };
+    },
+    async load(relay, cell, bounds) {
+      const { secure, size, atOnce, perConnection } = cell;
+      const port = portOf(relay, secure);
+      const before = await sink.ask({});
+      const cpuBefore = cpuSeconds(relay.pids);
+      const answer = await driver.ask({
+        kind: "load",
+        port,
+        secure,
+        size,
+        atOnce,
+        perConnection,
+        ...bounds,
+      });
+      const cpuAfter = cpuSeconds(relay.pids);
+      const after = await sink.ask({});
+      const messages = after.messages - before.messages;
+      return {
+        ...answer,
+        lost: Math.max(0, answer.done - messages),
+        cut: Math.max(0, messages * size - (after.octets - before.octets)),
+        upstreamConnections: after.connections - before.connections,
+        cpu: cpuBefore === undefined || cpuAfter === undefined
+          ? undefined
+          : (cpuAfter - cpuBefore) / answer.done * 1000,
+      };
+    },
+    idle: (relay, secure, count) =>
+      driver.ask({ kind: "idle", port: portOf(relay, secure), secure, count }),
+    async [Symbol.asyncDispose]() {
+      await driver[Symbol.asyncDispose]();
+      await sink[Symbol.asyncDispose]();
+      await home[Symbol.asyncDispose]();
+    },
+  };
+}
