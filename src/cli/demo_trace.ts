@@ -99,28 +99,37 @@ function rowsOf(
     if (spoke.has(plugin) || plugin === "auth-file") continue;
     rows.push({ plugin, stage: "", time: "", text: silent });
   }
-  let last: TraceEntry | undefined;
-  for (const entry of trace.entries) {
-    const { plugin, stage } = entry;
-    const again = plugin === last?.plugin && stage === last.stage;
-    const time = entry.ms === 0 ? "<1 ms" : `${entry.ms} ms`;
-    const said = saidBy(entry, style);
+  for (const { plugin, stage, entries } of inGroups(trace.entries)) {
+    const ms = entries.reduce((sum, entry) => sum + entry.ms, 0);
+    const time = ms === 0 ? "<1 ms" : `${ms} ms`;
+    const edits = entries.flatMap((entry) => entry.edits ?? []);
+    const said = entries.flatMap((entry) => opinions(entry, style));
+    if (edits.length > 0) said.push(`${editsText(edits)}${shadowText(entries[0])}`);
     for (const [i, text] of (said.length === 0 ? [silent] : said).entries()) {
       rows.push(
-        again || i > 0 ? { plugin: "", stage: "", time: "", text } : { plugin, stage, time, text },
+        i === 0 ? { plugin, stage, time, text } : { plugin: "", stage: "", time: "", text },
       );
     }
-    last = entry;
   }
   return rows.length === 0 ? [{ plugin: "none", stage: "", time: "", text: "" }] : rows;
 }
 
-function saidBy(entry: TraceEntry, style: Styles): readonly string[] {
-  const shadow = entry.shadow ? " (shadow)" : "";
+/** What one policy said at one stage, all together. */
+function inGroups(entries: readonly TraceEntry[]) {
+  const groups: { plugin: string; stage: string; entries: TraceEntry[] }[] = [];
+  for (const entry of entries) {
+    const { plugin, stage } = entry;
+    const last = groups.at(-1);
+    if (last?.plugin === plugin && last.stage === stage) last.entries.push(entry);
+    else groups.push({ plugin, stage, entries: [entry] });
+  }
+  return groups;
+}
+
+function opinions(entry: TraceEntry, style: Styles): readonly string[] {
   return [
     ...(entry.failure === undefined ? [] : [style.red(`failed: ${visible(entry.failure)}`)]),
-    ...(entry.verdict === "pass" ? [] : [`${opinion(entry, style)}${shadow}`]),
-    ...((entry.edits ?? []).length === 0 ? [] : [`${editsText(entry.edits ?? [])}${shadow}`]),
+    ...(entry.verdict === "pass" ? [] : [`${opinion(entry, style)}${shadowText(entry)}`]),
   ];
 }
 
@@ -138,6 +147,10 @@ function opinion(entry: TraceEntry, style: Styles): string {
     default:
       return `${entry.verdict}${evidence}`;
   }
+}
+
+function shadowText(entry: TraceEntry | undefined): string {
+  return entry?.shadow ? " (shadow)" : "";
 }
 
 /** `adds X-One, X-Two, removes X-Three`. */

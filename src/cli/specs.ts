@@ -40,6 +40,9 @@ export const checkSpec = {
     offline: { kind: "boolean", description: "Do not connect to the upstreams" },
   },
   words: {},
+  details: [
+    "Tells everything that is wrong at once. Opens no port and sends no message. Ends with 0 when all is well, with 1 when something is expired or cannot be reached, with 2 when the configuration has to be changed.",
+  ],
   examples: ["postern check -c postern.toml", "postern check --offline"],
 } as const satisfies CommandSpec;
 
@@ -74,12 +77,20 @@ export const initSpec = {
 
 export const demoSpec = {
   name: "demo",
-  summary: "Try it: a proxy, a mailbox and two messages, with nothing to configure",
+  summary: "Try it: a proxy, a mailbox and three messages, with nothing to configure",
   flags: {
     once: { kind: "boolean", description: "Stop after the messages" },
-    dir: { kind: "string", value: "DIR", description: "Keep everything here (else a new folder)" },
+    dir: {
+      kind: "string",
+      value: "DIR",
+      description: "Keep everything here (else in a temporary folder)",
+    },
   },
   words: {},
+  details: [
+    "Starts a proxy on this machine with a certificate of its own, a built-in mailbox, a user and the bundled policies; sends ham, spam and a message after a login through it; shows what became of each; then takes yours, until Ctrl-C. Nothing leaves this machine.",
+  ],
+  examples: ["postern demo", "postern demo --once --dir ./demo"],
 } as const satisfies CommandSpec;
 
 export const sendSpec = {
@@ -110,7 +121,7 @@ export const sendSpec = {
     tls: {
       kind: "string",
       value: "MODE",
-      description: "none, opportunistic (the default), starttls (with --user) or implicit",
+      description: "One of none, opportunistic (the default), starttls (with --user), implicit",
     },
     insecure: { kind: "boolean", short: "k", description: "Take any certificate" },
     ca: { kind: "string", value: "FILE", description: "Trust these certificates too (PEM)" },

@@ -63,8 +63,13 @@ export class TransactionRun {
       }
       if (outcome.rewrite?.from !== undefined) {
         const rewritten = reversePath(outcome.rewrite.from);
-        if (rewritten === undefined) this.#badRewrite(outcome);
-        else this.#tx.from = rewritten;
+        if (rewritten === undefined) {
+          this.#badRewrite(outcome);
+          this.#session.transactionOver();
+          this.#session.say(this.#mail, answers.badAddress);
+          return;
+        }
+        this.#tx.from = rewritten;
       }
       this.#session.say(this.#mail, answers.senderOk);
     });

@@ -143,8 +143,7 @@ function load(request: LoadRequest): Promise<DriverAnswer> {
   let done = 0;
   let errors = 0;
   let firstError = "";
-  const wanted = () =>
-    begun < request.most && performance.now() - since < request.seconds * 1000;
+  const wanted = () => begun < request.most && performance.now() - since < request.seconds * 1000;
   return new Promise((resolve) => {
     const stop = setTimeout(() => {
       for (const client of open) client.close("no reply in time");
@@ -203,5 +202,7 @@ async function idle(request: IdleRequest): Promise<DriverAnswer> {
   return { done: held.size, errors, error: firstError, seconds };
 }
 
-serveParent({}, (request: LoadRequest | IdleRequest) =>
-  request.kind === "load" ? load(request) : idle(request));
+serveParent(
+  {},
+  (request: LoadRequest | IdleRequest) => request.kind === "load" ? load(request) : idle(request),
+);

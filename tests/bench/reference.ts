@@ -9,6 +9,12 @@ import * as net from "node:net";
 import * as tls from "node:tls";
 import { ownOptions, serveParent } from "./child.ts";
 
+/** Where the reference listens. */
+export interface ReferencePorts {
+  readonly plain: number;
+  readonly secure: number;
+}
+
 const { upstream: upstreamPort, cert, key } = ownOptions<
   { readonly upstream: number; readonly cert: string; readonly key: string }
 >();
@@ -60,4 +66,5 @@ function listen(serve: (client: net.Socket) => void): Promise<number> {
   });
 }
 
-serveParent({ plain: await listen(plain), secure: await listen(secure) }, () => ({}));
+const ports: ReferencePorts = { plain: await listen(plain), secure: await listen(secure) };
+serveParent(ports, () => ({}));

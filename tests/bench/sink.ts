@@ -15,7 +15,8 @@ export interface SinkCount {
   readonly octets: number;
 }
 
-const EHLO = "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE 104857600\r\n";
+const EHLO =
+  "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE 104857600\r\n";
 const TERMINATOR = "\r\n.\r\n";
 
 const count = { messages: 0, connections: 0, octets: 0 };

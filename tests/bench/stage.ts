@@ -4,6 +4,7 @@
  * The two ends run on the runtime of the bench itself, so that they are the same for every relay.
  * @module
  */
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { testIdentity } from "../support/certificates.ts";
 import {
@@ -15,6 +16,7 @@ import {
 import type { Cell } from "./cells.ts";
 import { Child } from "./child.ts";
 import type { DriverAnswer, IdleRequest, LoadRequest } from "./driver.ts";
+import type { ReferencePorts } from "./reference.ts";
 import type { SinkCount } from "./sink.ts";
 import { cpuSeconds, processTree } from "./usage.ts";
 
@@ -34,10 +36,8 @@ export type Bounds = Pick<LoadRequest, "seconds" | "most">;
 
 /** What one run of a load gave. */
 export interface Measured extends DriverAnswer {
-  /** Messages acknowledged to the client that the sink does not have. */
+  /** Messages acknowledged to the client that the sink does not have, or not whole. */
   readonly lost: number;
-  /** Octets that the sink lacks of the messages it has; what a relay adds to each hides as many. */
-  readonly cut: number;
   readonly upstreamConnections: number;
   /** CPU seconds of the relay per 1,000 messages; undefined where the system does not tell. */
   readonly cpu: number | undefined;
@@ -54,8 +54,8 @@ export interface Stage extends AsyncDisposable {
 
 /** Starts the two ends. */
 export async function startStage(): Promise<Stage> {
-  const home = await tempHome();
   const identity = await testIdentity(["localhost"]);
+  const home = await tempHome({ "cert.pem": identity.cert, "key.pem": identity.key });
   const driver = await Child.start<unknown, LoadRequest | IdleRequest, DriverAnswer>(
     ownRuntime,
     "driver.ts",
@@ -65,17 +65,11 @@ export async function startStage(): Promise<Stage> {
     "sink.ts",
   );
   const portOf = (relay: Relay, secure: boolean) => secure ? relay.secure : relay.plain;
-  let relays = 0;
   return {
     async postern(at) {
-      await using files = await tempHome();
+      const folder = fs.mkdtempSync(path.join(home.path, "postern-"));
       const since = performance.now();
-      relays++;
-      const postern = await servePostern(
-        files.path,
-        configuration(sink.hello.port, path.join(home.path, `${relays}`)),
-        at,
-      );
+      const postern = await servePostern(folder, configuration(sink.hello.port), at);
       return {
         plain: postern.port("plain"),
         secure: postern.port("secure"),
@@ -86,11 +80,8 @@ export async function startStage(): Promise<Stage> {
     },
     async reference(at) {
       const since = performance.now();
-      const relay = await Child.start<{ readonly plain: number; readonly secure: number }, object, object>(
-        at,
-        "reference.ts",
-        { upstream: sink.hello.port, ...identity },
-      );
+      const options = { upstream: sink.hello.port, ...identity };
+      const relay = await Child.start<ReferencePorts, object, object>(at, "reference.ts", options);
       return {
         ...relay.hello,
         pids: processTree(relay.pid),
@@ -114,13 +105,15 @@ export async function startStage(): Promise<Stage> {
       });
       const cpuAfter = cpuSeconds(relay.pids);
       const after = await sink.ask({});
-      const messages = after.messages - before.messages;
+      const arrived = Math.min(
+        after.messages - before.messages,
+        Math.floor((after.octets - before.octets) / size),
+      );
       return {
         ...answer,
-        lost: Math.max(0, answer.done - messages),
-        cut: Math.max(0, messages * size - (after.octets - before.octets)),
+        lost: Math.max(0, answer.done - arrived),
         upstreamConnections: after.connections - before.connections,
-        cpu: cpuBefore === undefined || cpuAfter === undefined
+        cpu: cpuBefore === undefined || cpuAfter === undefined || answer.done === 0
           ? undefined
           : (cpuAfter - cpuBefore) / answer.done * 1000,
       };
@@ -133,4 +126,33 @@ export async function startStage(): Promise<Stage> {
       await home[Symbol.asyncDispose]();
     },
   };
+}
+
+/** No policies but the `Received` field, as in the comparison with other proxies. */
+function configuration(sinkPort: number): string {
+  return `
+hostname = "bench.test"
+data_dir = "data"
+[[listeners]]
+name = "plain"
+listen = "127.0.0.1:0"
+tls = "none"
+[[listeners]]
+name = "secure"
+listen = "127.0.0.1:0"
+tls = "starttls"
+[tls]
+certificates = [{ cert = "../cert.pem", key = "../key.pem" }]
+[limits]
+connections = 20000
+connections_per_address = 20000
+[upstreams.sink]
+servers = ["127.0.0.1:${sinkPort}"]
+tls = "none"
+connections = 200
+[[routes]]
+upstream = "sink"
+[log]
+level = "error"
+`;
 }

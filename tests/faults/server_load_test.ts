@@ -188,7 +188,9 @@ describe("R29: memory stays bounded", () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     await open[0]?.quit();
-    while (edge.postern.running.sessions > 5) await new Promise((resolve) => setTimeout(resolve, 2));
+    while (edge.postern.running.sessions > 5) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
     await using next = await edge.greeted();
     await next.quit();
     for (const client of open) client.close();

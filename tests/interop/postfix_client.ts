@@ -54,7 +54,7 @@ async function start({ dir, entrances }: ClientContext): Promise<Sender> {
         params: `${kind.eightBit ? " BODY=8BITMIME" : ""}${kind.utf8 ? " SMTPUTF8" : ""}`,
       });
       const queueId = /queued as (\w+)/.exec(reply.text)?.[1];
-      if (queueId === undefined) client.fail("Postfix has not queued the message");
+      if (queueId === undefined) throw new Error(`Postfix has not queued: ${reply.text}`);
       await client.quit();
       await postfix.sent(queueId);
     },

@@ -15,7 +15,7 @@ import { postfixMissing, postfixVersion, startPostfix } from "./postfix.ts";
 export interface Way {
   /** Also its domain: `<name>.test`. */
   readonly name: string;
-  /** As the table says it. */
+  /** In the words of the table. */
   readonly label: string;
   /** Keys of the table `[upstreams.NAME]`. */
   readonly toml: string;

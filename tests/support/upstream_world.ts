@@ -6,8 +6,13 @@ import * as Effect from "effect/Effect";
 import assert from "node:assert/strict";
 import { nodeNetwork } from "../../src/runtime/node_net.ts";
 import type { Timeouts, UpstreamSettings } from "../../src/settings/settings.ts";
-import { Deadlines } from "../../src/transport/deadlines.ts";
-import type { ClientIdentity, DialOptions } from "../../src/upstream/dial.ts";
+import { type Deadline, Deadlines } from "../../src/transport/deadlines.ts";
+import {
+  type ClientIdentity,
+  dial,
+  type DialOptions,
+  type SocketServer,
+} from "../../src/upstream/dial.ts";
 import { FailoverLeg } from "../../src/upstream/failover_leg.ts";
 import type { Leg, LegDown, LegEnvelope, LegRecipient } from "../../src/upstream/leg.ts";
 import { Pool } from "../../src/upstream/pool.ts";
@@ -101,6 +106,7 @@ export class World implements AsyncDisposable {
   readonly pool: Pool;
   readonly timeouts: Timeouts;
   readonly #legs: Leg[] = [];
+  readonly #watched = new Set<Deadline>();
 
   constructor(readonly servers: readonly ScriptedUpstream[], options: WorldOptions) {
     const { ca, timeouts: other, ...settings } = options;
@@ -134,6 +140,17 @@ export class World implements AsyncDisposable {
       ca,
     };
     this.pool = new Pool(this.options);
+    const add = this.deadlines.add.bind(this.deadlines);
+    this.deadlines.add = (deadline) => {
+      this.#watched.add(deadline);
+      add(deadline);
+    };
+  }
+
+  /** Resolves when somebody has this long to wait, by the clock of now. */
+  due(ms: number): Promise<void> {
+    const at = this.deadlines.now + ms;
+    return until(() => [...this.#watched].some((one) => one.at === at), `a deadline in ${ms} ms`);
   }
 
   /** The first server. */
@@ -205,6 +222,19 @@ export async function world(
 ): Promise<World> {
   const list: readonly Script[] = Array.isArray(scripts) ? scripts : [scripts as Script];
   return new World(await Promise.all(list.map(scriptedUpstream)), options);
+}
+
+/** `plain` or `TLS` where there is a connection, else why there is none. */
+export async function dialed(w: World, identity?: ClientIdentity): Promise<string> {
+  const [server] = w.settings.servers;
+  const got = await outcome(dial(w.options, server as SocketServer, identity));
+  if (!("_tag" in got)) {
+    const secure = got.secure;
+    got.quit();
+    return secure ? "TLS" : "plain";
+  }
+  assert.equal(got.phase, "connect");
+  return got.message.replace(/^upstream mail (?:smtps:\/\/)?127\.0\.0\.1:\d+: /, "");
 }
 
 /** A server that says nothing by itself: the test speaks for it. */
