@@ -7,16 +7,16 @@
 import { nodeNetwork } from "../runtime/node_net.ts";
 import { onSignal } from "../runtime/process.ts";
 import type { TransactionRecord } from "../server/record.ts";
-import { type DemoFolder, makeDemoFolder, WORLD } from "./demo_folder.ts";
-import { type DemoMessage, demoMessages } from "./demo_messages.ts";
-import { type DemoHooks, type DemoServer, startDemo } from "./demo_server.ts";
-import { DemoShow } from "./demo_show.ts";
-import { usageText } from "./demo_usage.ts";
+import { type DemoFolder, makeDemoFolder, WORLD } from "./demo/folder.ts";
+import { type DemoMessage, demoMessages } from "./demo/messages.ts";
+import { type DemoHooks, type DemoServer, startDemo } from "./demo/server.ts";
+import { DemoShow } from "./demo/show.ts";
+import { usageText } from "./demo/usage.ts";
 import { EXIT } from "./errors.ts";
 import type { CliIo, Run } from "./io.ts";
 import { withSpinner } from "./output.ts";
 import { endpointText, readyLine } from "./ready_line.ts";
-import { sendMessage } from "./send_client.ts";
+import { sendMessage } from "./send/client.ts";
 import type { demoSpec } from "./specs.ts";
 
 /** 0 where everything came as promised. */

@@ -7,7 +7,7 @@ import { isDomainPattern, isHostname, parseServer } from "../settings/address.ts
 import { quote } from "../settings/problem.ts";
 import { CliError, EXIT, UsageError } from "./errors.ts";
 import { createFile, isFolder, replaceFile } from "./files.ts";
-import { initialConfig } from "./init_template.ts";
+import { initialConfig } from "./init/template.ts";
 import type { Run } from "./io.ts";
 import type { initSpec } from "./specs.ts";
 

@@ -18,12 +18,12 @@ import { readOctets, readText } from "./files.ts";
 import type { CliIo, Run } from "./io.ts";
 import { styles, table, withSpinner } from "./output.ts";
 import { askPassword, passwordFromStdin } from "./password.ts";
-import { positive, sendMessage, type SendRequest, type SendResult } from "./send_client.ts";
-import { failureText, replyText, serverLabel } from "./send_failure.ts";
-import { makeMessage, wireText } from "./send_message.ts";
-import { type SendTls, serverOf, tlsOf } from "./send_server.ts";
+import { positive, sendMessage, type SendRequest, type SendResult } from "./send/client.ts";
+import { failureText, replyText, serverLabel } from "./send/failure.ts";
+import { makeMessage, wireText } from "./send/message.ts";
+import { type SendTls, serverOf, tlsOf } from "./send/server.ts";
 import type { sendSpec } from "./specs.ts";
-import { watchedNetwork } from "./watched_network.ts";
+import { watchedNetwork } from "./send/watched_network.ts";
 
 type Flags = Input<typeof sendSpec>["flags"];
 

@@ -56,14 +56,10 @@ export interface Stage extends AsyncDisposable {
 export async function startStage(): Promise<Stage> {
   const identity = await testIdentity(["localhost"]);
   const home = await tempHome({ "cert.pem": identity.cert, "key.pem": identity.key });
-  const driver = await Child.start<unknown, LoadRequest | IdleRequest, DriverAnswer>(
-    ownRuntime,
-    "driver.ts",
-  );
-  const sink = await Child.start<{ readonly port: number }, object, SinkCount>(
-    ownRuntime,
-    "sink.ts",
-  );
+  const [driver, sink] = await Promise.all([
+    Child.start<unknown, LoadRequest | IdleRequest, DriverAnswer>(ownRuntime, "driver.ts"),
+    Child.start<{ readonly port: number }, object, SinkCount>(ownRuntime, "sink.ts"),
+  ]);
   const portOf = (relay: Relay, secure: boolean) => secure ? relay.secure : relay.plain;
   return {
     async postern(at) {

@@ -5,7 +5,7 @@ import * as net from "node:net";
 import * as path from "node:path";
 import { describe, test } from "node:test";
 import { getColorEnabled } from "@std/fmt/colors";
-import { demoMessages } from "../../src/cli/demo_messages.ts";
+import { demoMessages } from "../../src/cli/demo/messages.ts";
 import { runCli } from "../../src/cli/run.ts";
 import { SPECS } from "../../src/cli/specs.ts";
 import { parseSettings } from "../../src/settings/parse.ts";

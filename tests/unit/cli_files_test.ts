@@ -5,7 +5,7 @@ import * as path from "node:path";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { createFile, readText, replaceFile } from "../../src/cli/files.ts";
-import { listUsers, nameProblem, removeUser, setUser } from "../../src/cli/users_file.ts";
+import { listUsers, nameProblem, removeUser, setUser } from "../../src/cli/user/file.ts";
 import { withFolder } from "../support/cli_io.ts";
 
 describe("the users file", () => {

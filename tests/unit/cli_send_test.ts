@@ -7,7 +7,7 @@ import * as path from "node:path";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { runCli } from "../../src/cli/run.ts";
-import { makeMessage, paramsFor, wireText } from "../../src/cli/send_message.ts";
+import { makeMessage, paramsFor, wireText } from "../../src/cli/send/message.ts";
 import { parseMailbox } from "../../src/wire/path.ts";
 import { testChain, testIdentity } from "../support/certificates.ts";
 import { fakeIo, withFolder, type World } from "../support/cli_io.ts";

@@ -2,14 +2,14 @@
  * Why a message was not sent: one line that says who said no, to what, in which words, and what can be done.
  * @module
  */
-import { visible } from "../settings/problem.ts";
-import type { TransportError } from "../transport/duplex.ts";
-import { serverName, type SocketServer } from "../upstream/dial.ts";
-import { formatPath } from "../wire/path.ts";
-import { printable } from "../wire/printable.ts";
-import type { Reply } from "../wire/reply.ts";
-import type { SendRequest, SendResult } from "./send_client.ts";
-import type { SendTls } from "./send_server.ts";
+import { visible } from "../../settings/problem.ts";
+import type { TransportError } from "../../transport/duplex.ts";
+import { serverName, type SocketServer } from "../../upstream/dial.ts";
+import { formatPath } from "../../wire/path.ts";
+import { printable } from "../../wire/printable.ts";
+import type { Reply } from "../../wire/reply.ts";
+import type { SendRequest, SendResult } from "./client.ts";
+import type { SendTls } from "./server.ts";
 
 /** What is known beside the result. */
 export interface Circumstances {

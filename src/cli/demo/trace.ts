@@ -4,13 +4,13 @@
  * Pure. Everything from the network is escaped.
  * @module
  */
-import type { TraceEntry } from "../pipeline/trace.ts";
-import type { TransactionRecord } from "../server/record.ts";
-import { visible } from "../settings/problem.ts";
-import { formatPath } from "../wire/path.ts";
-import type { HeaderEdit } from "../wire/headers.ts";
-import { hanging, type Styles } from "./output.ts";
-import { replyText } from "./send_failure.ts";
+import type { TraceEntry } from "../../pipeline/trace.ts";
+import type { TransactionRecord } from "../../server/record.ts";
+import { visible } from "../../settings/problem.ts";
+import { formatPath } from "../../wire/path.ts";
+import type { HeaderEdit } from "../../wire/headers.ts";
+import { hanging, type Styles } from "../output.ts";
+import { replyText } from "../send/failure.ts";
 
 /** What the record does not know. */
 export interface TraceContext {

@@ -5,9 +5,9 @@
  * Never: shows a credential or content (R18), changes an octet.
  * @module
  */
-import { redact } from "../session/transcript.ts";
-import type { Duplex, Network, TlsClientOptions, TransportError } from "../transport/duplex.ts";
-import { printable } from "../wire/printable.ts";
+import { redact } from "../../session/transcript.ts";
+import type { Duplex, Network, TlsClientOptions, TransportError } from "../../transport/duplex.ts";
+import { printable } from "../../wire/printable.ts";
 
 /** Who is told. */
 export interface Watcher {

@@ -8,12 +8,12 @@ import { randomBytes } from "node:crypto";
 import { appendFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import * as path from "node:path";
-import { passwords } from "../pipeline/passwords.ts";
-import { tempDir } from "../runtime/files.ts";
-import { CliError, EXIT, systemReason } from "./errors.ts";
-import { readText, replaceFile } from "./files.ts";
-import type { CliIo } from "./io.ts";
-import { setUser } from "./users_file.ts";
+import { passwords } from "../../pipeline/passwords.ts";
+import { tempDir } from "../../runtime/files.ts";
+import { CliError, EXIT, systemReason } from "../errors.ts";
+import { readText, replaceFile } from "../files.ts";
+import type { CliIo } from "../io.ts";
+import { setUser } from "../user/file.ts";
 
 /** The names of the demo's little world: example domains that belong to nobody (RFC 2606). */
 export const WORLD = {

@@ -3,18 +3,18 @@
  * @module
  */
 import * as path from "node:path";
-import { runtimeName } from "../runtime/process.ts";
-import type { TransactionRecord } from "../server/record.ts";
-import { deliveredFiles } from "./demo_files.ts";
-import { type DemoFolder, WORLD } from "./demo_folder.ts";
-import type { DemoMessage } from "./demo_messages.ts";
-import type { DemoServer } from "./demo_server.ts";
-import { recordText } from "./demo_trace.ts";
-import type { CliIo } from "./io.ts";
-import { visible } from "../settings/problem.ts";
-import { hanging, type Styles, styles, table } from "./output.ts";
-import { endpointText } from "./ready_line.ts";
-import type { SendResult } from "./send_client.ts";
+import { runtimeName } from "../../runtime/process.ts";
+import type { TransactionRecord } from "../../server/record.ts";
+import { deliveredFiles } from "./files.ts";
+import { type DemoFolder, WORLD } from "./folder.ts";
+import type { DemoMessage } from "./messages.ts";
+import type { DemoServer } from "./server.ts";
+import { recordText } from "./trace.ts";
+import type { CliIo } from "../io.ts";
+import { visible } from "../../settings/problem.ts";
+import { hanging, type Styles, styles, table } from "../output.ts";
+import { endpointText } from "../ready_line.ts";
+import type { SendResult } from "../send/client.ts";
 
 /** What became of one of the demo's own messages. */
 export interface Played {

@@ -5,16 +5,16 @@
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
-import { type RunningPostern, startPostern } from "../postern.ts";
-import { nodeNetwork } from "../runtime/node_net.ts";
-import type { TransactionRecord } from "../server/record.ts";
-import type { Settings } from "../settings/settings.ts";
-import type { DemoFolder, Ports } from "./demo_folder.ts";
-import { ANY_PORTS, choosePorts } from "./demo_ports.ts";
-import { CliError } from "./errors.ts";
-import type { CliIo } from "./io.ts";
-import { loadConfiguration } from "./load_configuration.ts";
-import { startFailure } from "./start_failure.ts";
+import { type RunningPostern, startPostern } from "../../postern.ts";
+import { nodeNetwork } from "../../runtime/node_net.ts";
+import type { TransactionRecord } from "../../server/record.ts";
+import type { Settings } from "../../settings/settings.ts";
+import type { DemoFolder, Ports } from "./folder.ts";
+import { ANY_PORTS, choosePorts } from "./ports.ts";
+import { CliError } from "../errors.ts";
+import type { CliIo } from "../io.ts";
+import { loadConfiguration } from "../load_configuration.ts";
+import { startFailure } from "../start_failure.ts";
 
 /** Who is told of what happens. */
 export interface DemoHooks {

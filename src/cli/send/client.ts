@@ -5,18 +5,18 @@
  * @module
  */
 import * as Effect from "effect/Effect";
-import { every } from "../runtime/timers.ts";
-import type { Timeouts, UpstreamSettings } from "../settings/settings.ts";
-import { Deadlines } from "../transport/deadlines.ts";
-import type { Network, TlsFacts } from "../transport/duplex.ts";
-import type { UpstreamConnection } from "../upstream/connection.ts";
-import { dial, serverName, type SocketServer } from "../upstream/dial.ts";
-import { LegDown } from "../upstream/leg.ts";
-import { Stuffer } from "../wire/dot.ts";
-import { formatMailParams, type MailParams } from "../wire/params.ts";
-import { formatPath, type Mailbox, type ReversePath } from "../wire/path.ts";
-import type { Reply } from "../wire/reply.ts";
-import { paramsFor } from "./send_message.ts";
+import { every } from "../../runtime/timers.ts";
+import type { Timeouts, UpstreamSettings } from "../../settings/settings.ts";
+import { Deadlines } from "../../transport/deadlines.ts";
+import type { Network, TlsFacts } from "../../transport/duplex.ts";
+import type { UpstreamConnection } from "../../upstream/connection.ts";
+import { dial, serverName, type SocketServer } from "../../upstream/dial.ts";
+import { LegDown } from "../../upstream/leg.ts";
+import { Stuffer } from "../../wire/dot.ts";
+import { formatMailParams, type MailParams } from "../../wire/params.ts";
+import { formatPath, type Mailbox, type ReversePath } from "../../wire/path.ts";
+import type { Reply } from "../../wire/reply.ts";
+import { paramsFor } from "./message.ts";
 
 /** What to send, where to, and how. */
 export interface SendRequest {

@@ -4,16 +4,16 @@
  */
 import { access, constants } from "node:fs/promises";
 import * as path from "node:path";
-import { tlsContexts, usesTls } from "../assembly/tls.ts";
-import { reasonOf } from "../assembly/start_failed.ts";
-import { readTextIfExists } from "../runtime/files.ts";
-import { type CertificateFacts, inspectCertificate, loadIdentity } from "../runtime/identity.ts";
-import { nodeNetwork } from "../runtime/node_net.ts";
-import { visible } from "../settings/problem.ts";
-import type { TlsIdentity } from "../transport/duplex.ts";
-import type { Finding } from "./check_report.ts";
-import { systemReason } from "./errors.ts";
-import type { LoadedConfiguration } from "./load_configuration.ts";
+import { tlsContexts, usesTls } from "../../assembly/tls.ts";
+import { reasonOf } from "../../assembly/start_failed.ts";
+import { readTextIfExists } from "../../runtime/files.ts";
+import { type CertificateFacts, inspectCertificate, loadIdentity } from "../../runtime/identity.ts";
+import { nodeNetwork } from "../../runtime/node_net.ts";
+import { visible } from "../../settings/problem.ts";
+import type { TlsIdentity } from "../../transport/duplex.ts";
+import type { Finding } from "./report.ts";
+import { systemReason } from "../errors.ts";
+import type { LoadedConfiguration } from "../load_configuration.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
 /** A certificate that is renewed by a program should never come so near to its end. */

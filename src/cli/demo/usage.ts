@@ -2,9 +2,9 @@
  * How to go on with the demo: commands that can be pasted into another terminal.
  * @module
  */
-import { type DemoFolder, WORLD } from "./demo_folder.ts";
-import type { CliIo } from "./io.ts";
-import { styles } from "./output.ts";
+import { type DemoFolder, WORLD } from "./folder.ts";
+import type { CliIo } from "../io.ts";
+import { styles } from "../output.ts";
 
 /** What the commands need to know. */
 export interface DemoAddresses {

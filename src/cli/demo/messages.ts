@@ -3,9 +3,9 @@
  * @module
  */
 import { randomUUID } from "node:crypto";
-import { type Mailbox, parseMailbox } from "../wire/path.ts";
-import { WORLD } from "./demo_folder.ts";
-import { makeMessage } from "./send_message.ts";
+import { type Mailbox, parseMailbox } from "../../wire/path.ts";
+import { WORLD } from "./folder.ts";
+import { makeMessage } from "../send/message.ts";
 
 /** One message and how it is sent. */
 export interface DemoMessage {

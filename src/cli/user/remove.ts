@@ -3,12 +3,12 @@
  * @module
  */
 import * as path from "node:path";
-import { quote } from "../settings/problem.ts";
-import { CliError, EXIT } from "./errors.ts";
-import { readText, replaceFile } from "./files.ts";
-import type { Run } from "./io.ts";
-import type { userRemoveSpec } from "./specs.ts";
-import { removeUser } from "./users_file.ts";
+import { quote } from "../../settings/problem.ts";
+import { CliError, EXIT } from "../errors.ts";
+import { readText, replaceFile } from "../files.ts";
+import type { Run } from "../io.ts";
+import type { userRemoveSpec } from "../specs.ts";
+import { removeUser } from "./file.ts";
 
 export const run: Run<typeof userRemoveSpec> = async ({ flags, words: { name } }, io) => {
   const file = path.resolve(io.cwd, flags.file);

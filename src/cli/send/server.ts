@@ -4,12 +4,12 @@
  * A password never goes to a server whose certificate was not looked at, unless the person asks for it.
  * @module
  */
-import { parseServer } from "../settings/address.ts";
-import { nearest } from "../settings/nearest.ts";
-import { quote } from "../settings/problem.ts";
-import type { UpstreamSettings } from "../settings/settings.ts";
-import type { SocketServer } from "../upstream/dial.ts";
-import { UsageError } from "./errors.ts";
+import { parseServer } from "../../settings/address.ts";
+import { nearest } from "../../settings/nearest.ts";
+import { quote } from "../../settings/problem.ts";
+import type { UpstreamSettings } from "../../settings/settings.ts";
+import type { SocketServer } from "../../upstream/dial.ts";
+import { UsageError } from "../errors.ts";
 
 /** The modes of `--tls`, as a person knows them. */
 const MODES = ["none", "opportunistic", "starttls", "implicit"] as const;

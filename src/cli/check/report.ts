@@ -2,9 +2,9 @@
  * What `postern check` prints: sections of findings, each right, doubtful or wrong, and what they come to.
  * @module
  */
-import { EXIT } from "./errors.ts";
-import type { CliIo } from "./io.ts";
-import { hanging, styles } from "./output.ts";
+import { EXIT } from "../errors.ts";
+import type { CliIo } from "../io.ts";
+import { hanging, styles } from "../output.ts";
 
 /** One line of a section. */
 export interface Finding {

@@ -3,15 +3,15 @@
  * @module
  */
 import * as path from "node:path";
-import { passwords } from "../pipeline/passwords.ts";
-import { quote } from "../settings/problem.ts";
-import { CliError, EXIT } from "./errors.ts";
-import { readText, replaceFile } from "./files.ts";
-import type { Run } from "./io.ts";
-import { withSpinner } from "./output.ts";
-import { askNewPassword, passwordFromStdin } from "./password.ts";
-import type { userAddSpec } from "./specs.ts";
-import { nameProblem, setUser } from "./users_file.ts";
+import { passwords } from "../../pipeline/passwords.ts";
+import { quote } from "../../settings/problem.ts";
+import { CliError, EXIT } from "../errors.ts";
+import { readText, replaceFile } from "../files.ts";
+import type { Run } from "../io.ts";
+import { withSpinner } from "../output.ts";
+import { askNewPassword, passwordFromStdin } from "../password.ts";
+import type { userAddSpec } from "../specs.ts";
+import { nameProblem, setUser } from "./file.ts";
 
 export const run: Run<typeof userAddSpec> = async ({ flags, words: { name } }, io) => {
   const problem = nameProblem(name);

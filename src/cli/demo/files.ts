@@ -4,9 +4,9 @@
  */
 import { open, readdir } from "node:fs/promises";
 import * as path from "node:path";
-import type { TransactionRecord } from "../server/record.ts";
-import type { Settings } from "../settings/settings.ts";
-import { folderName } from "../upstream/maildir_names.ts";
+import type { TransactionRecord } from "../../server/record.ts";
+import type { Settings } from "../../settings/settings.ts";
+import { folderName } from "../../upstream/maildir_names.ts";
 
 /** The newest files that are looked at; a folder that is kept may hold many old ones. */
 const NEWEST = 50;

@@ -4,11 +4,11 @@
  * Pure.   Never: lets a bare CR, a bare LF or a NUL out (R10), or text of the command line start a header field.
  * @module
  */
-import { concat } from "../wire/bytes.ts";
-import { Content } from "../wire/content.ts";
-import type { MailParams } from "../wire/params.ts";
-import { formatPath, type Mailbox, type ReversePath } from "../wire/path.ts";
-import { VERSION } from "../version.ts";
+import { concat } from "../../wire/bytes.ts";
+import { Content } from "../../wire/content.ts";
+import type { MailParams } from "../../wire/params.ts";
+import { formatPath, type Mailbox, type ReversePath } from "../../wire/path.ts";
+import { VERSION } from "../../version.ts";
 
 /** What a made-up message is made from. */
 export interface MessageParts {

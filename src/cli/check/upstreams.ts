@@ -7,16 +7,16 @@ import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Option from "effect/Option";
-import { makeUpstreams } from "../assembly/upstreams.ts";
-import { nodeNetwork } from "../runtime/node_net.ts";
-import { every } from "../runtime/timers.ts";
-import { visible } from "../settings/problem.ts";
-import type { Settings, UpstreamSettings } from "../settings/settings.ts";
-import { Deadlines } from "../transport/deadlines.ts";
-import { serverName } from "../upstream/dial.ts";
-import type { ServerCheck } from "../upstream/upstreams.ts";
-import type { Finding } from "./check_report.ts";
-import type { LoadedConfiguration } from "./load_configuration.ts";
+import { makeUpstreams } from "../../assembly/upstreams.ts";
+import { nodeNetwork } from "../../runtime/node_net.ts";
+import { every } from "../../runtime/timers.ts";
+import { visible } from "../../settings/problem.ts";
+import type { Settings, UpstreamSettings } from "../../settings/settings.ts";
+import { Deadlines } from "../../transport/deadlines.ts";
+import { serverName } from "../../upstream/dial.ts";
+import type { ServerCheck } from "../../upstream/upstreams.ts";
+import type { Finding } from "./report.ts";
+import type { LoadedConfiguration } from "../load_configuration.ts";
 
 /** A person waits: a server that takes longer is as good as not there. Greetings may be delayed on purpose. */
 const LONGEST_CONNECT = 10_000;

@@ -2,8 +2,8 @@
  * Ports for the demo: the ones that are easy to remember, else any.
  * @module
  */
-import type { Network } from "../transport/duplex.ts";
-import type { Ports } from "./demo_folder.ts";
+import type { Network } from "../../transport/duplex.ts";
+import type { Ports } from "./folder.ts";
 
 /** RFC 6409's port and the usual alternative to 25, out of the range that needs root. */
 const FRIENDLY: Ports = { mx: 2525, submission: 2587 };
