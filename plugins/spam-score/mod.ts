@@ -108,15 +108,14 @@ const spamScore: PluginModule<Options> = (edge, options) => {
 
   function end(tx: TransactionFacts) {
     const spamTest = finders.get(tx)?.found === true;
+    const own = spamTest ? [edge.score(testPoints, bodyRule.symbol)] : [];
     const sum = rounded(tx.score + (spamTest ? testPoints : 0));
     const verdict = options.refuse_at !== undefined && sum >= options.refuse_at
       ? refuse
       : options.defer_at !== undefined && sum >= options.defer_at
       ? defer
       : undefined;
-    if (verdict === undefined) {
-      return spamTest ? edge.score(testPoints, bodyRule.symbol) : undefined;
-    }
+    if (verdict === undefined) return own.length === 0 ? undefined : own;
     edge.metrics.count(verdict === refuse ? "refused" : "deferred");
     edge.log.info(verdict === refuse ? "Refused as spam" : "Deferred as likely spam", {
       tx: tx.id,
@@ -124,7 +123,7 @@ const spamScore: PluginModule<Options> = (edge, options) => {
       symbols: [...tx.symbols, ...(spamTest ? [bodyRule] : [])].slice(0, 100)
         .map(({ symbol }) => symbol).join(","),
     });
-    return verdict;
+    return own.length === 0 ? verdict : [...own, verdict];
   }
 
   const body = testPoints === 0 ? {} : { body: { observe } };

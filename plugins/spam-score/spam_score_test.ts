@@ -235,6 +235,7 @@ describe("the end", () => {
     enhanced: "5.7.1",
     text: "Message refused as spam",
   };
+  const scored = { verdict: "score", points: 1000, symbol: "GTUBE" };
 
   test("refuses at and above the threshold, with a text that says nothing more", async () => {
     const { edge, answer } = await end({ refuse_at: 15 }, {
@@ -263,9 +264,9 @@ describe("the end", () => {
 
   test("the test string refuses, or gives its points where nothing refuses", async () => {
     const body = `Hello\r\n\r\n${testString}\r\n`;
-    assert.deepEqual((await end({ refuse_at: 15 }, {}, body)).answer, refused);
-    const scored = { verdict: "score", points: 1000, symbol: "GTUBE" };
-    assert.deepEqual((await end({ tag_at: 5 }, {}, body)).answer, scored);
+    // The points stand in the trace beside the refusal.
+    assert.deepEqual((await end({ refuse_at: 15 }, {}, body)).answer, [scored, refused]);
+    assert.deepEqual((await end({ tag_at: 5 }, {}, body)).answer, [scored]);
     assert.equal((await end({ refuse_at: 15 }, {}, "Hello\r\n")).answer, undefined);
     assert.equal((await start({ weights: { GTUBE: 0 } })).hooks.body, undefined);
   });
@@ -275,7 +276,7 @@ describe("the end", () => {
     const [spam, good] = [transaction({ id: "s1.1" }), transaction({ id: "s1.2" })];
     hooks.body!.observe!(new TextEncoder().encode(testString), context(spam));
     assert.equal(hooks.end!(good, context(good)), undefined);
-    assert.deepEqual(hooks.end!(spam, context(spam)), refused);
+    assert.deepEqual(hooks.end!(spam, context(spam)), [scored, refused]);
   });
 });
 

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Identity } from "../plugin/facts.ts";
-import type { Score, Verdict } from "../plugin/verdict.ts";
+import type { Verdict } from "../plugin/verdict.ts";
 import { parseMailbox } from "../wire/path.ts";
 import { PASS_VERDICT } from "./algebra.ts";
 import { escapeText } from "./text.ts";
@@ -180,27 +180,20 @@ export function allowed(stage: Stage, verdict: Verdict): boolean {
   }
 }
 
-/** What a hook may answer: one verdict, or several scores. */
-export type HookAnswer = Verdict | readonly Score[];
+/** What a hook may answer: one verdict, or several. */
+export type HookAnswer = Verdict | readonly Verdict[];
 
-/** Scores that one answer may hold. */
-const SCORES_LIMIT = 200;
+/** Verdicts that one answer may hold. */
+const VERDICTS_LIMIT = 200;
 
-/** What a hook answered; `undefined` and no scores are a pass. Throws {@linkcode Nonsense}, or what the answer throws. */
+/** What a hook answered; `undefined` and an empty list are a pass. Throws {@linkcode Nonsense}, or what the answer throws. */
 export function readAnswer(stage: Stage, value: unknown): HookAnswer {
-  return Array.isArray(value) ? readScores(stage, value) : readVerdict(stage, value);
-}
-
-function readScores(stage: Stage, values: readonly unknown[]): HookAnswer {
-  const count = values.length;
-  need(count <= SCORES_LIMIT, `The answer has more than ${SCORES_LIMIT} scores`);
-  const scores: Score[] = [];
-  for (let i = 0; i < count; i++) {
-    const verdict = readVerdict(stage, values[i]);
-    need(verdict.verdict === "score", "A list may hold scores only");
-    scores.push(verdict);
-  }
-  return count === 0 ? PASS_VERDICT : scores;
+  if (!Array.isArray(value)) return readVerdict(stage, value);
+  const count = value.length;
+  need(count <= VERDICTS_LIMIT, `The answer has more than ${VERDICTS_LIMIT} verdicts`);
+  const verdicts: Verdict[] = [];
+  for (let i = 0; i < count; i++) verdicts.push(readVerdict(stage, value[i]));
+  return count === 0 ? PASS_VERDICT : verdicts;
 }
 
 /** One verdict, where only one may be answered. */

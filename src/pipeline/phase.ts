@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect";
 import type { SessionFacts } from "../plugin/facts.ts";
 import type { Hooks } from "../plugin/module.ts";
-import type { Score, Verdict } from "../plugin/verdict.ts";
+import type { Verdict } from "../plugin/verdict.ts";
 import type { HeaderEdit } from "../wire/headers.ts";
 import { combine, isRefusal, type Outcome, outcomeOf, PASS, PASS_VERDICT } from "./algebra.ts";
 import { type HookAnswer, readAnswer, type Stage } from "./answer.ts";
@@ -101,11 +101,11 @@ export function settle(
   failure: string | undefined,
   edits: readonly HeaderEdit[] | undefined,
 ): Outcome {
-  if (!isScores(answer)) {
+  if (!isList(answer)) {
     return settleOne(host, plugin, stage, tx, answer, ms, failure, edits);
   }
   return answer.reduce(
-    (outcome, score, i) =>
+    (outcome, verdict, i) =>
       combine(
         outcome,
         settleOne(
@@ -113,7 +113,7 @@ export function settle(
           plugin,
           stage,
           tx,
-          score,
+          verdict,
           i === 0 ? ms : 0,
           failure,
           i === 0 ? edits : undefined,
@@ -123,7 +123,7 @@ export function settle(
   );
 }
 
-function isScores(answer: HookAnswer): answer is readonly Score[] {
+function isList(answer: HookAnswer): answer is readonly Verdict[] {
   return Array.isArray(answer);
 }
 

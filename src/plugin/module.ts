@@ -7,10 +7,10 @@ import type { HeaderView, Identity, Recipient, SessionFacts, TransactionFacts } 
 import type { Mailbox, ReversePath } from "../wire/path.ts";
 import type { MailParams, RcptParams } from "../wire/params.ts";
 import type { Reply } from "../wire/reply.ts";
-import type { Defer, Refuse, Score, Verdict } from "./verdict.ts";
+import type { Defer, Refuse, Verdict } from "./verdict.ts";
 
-/** What a hook may return: one verdict, several scores, or nothing. A promise is given the phase's budget and is cancelled by `context.signal`. */
-export type Answer<V = Verdict | readonly Score[]> =
+/** What a hook may return: one verdict, several (they are taken together, scores before a refusal included), or nothing. A promise is given the phase's budget and is cancelled by `context.signal`. */
+export type Answer<V = Verdict | readonly Verdict[]> =
   | V
   | undefined
   | void

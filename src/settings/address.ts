@@ -6,6 +6,7 @@
  * @module
  */
 import { posix } from "node:path";
+import { parseIPv4, parseIPv6 } from "../wire/ip.ts";
 import type { ServerSettings } from "./settings.ts";
 
 /** Why a text is not an address. */
@@ -71,15 +72,24 @@ export function parseServer(text: string, baseDir: string): ServerSettings | Wro
     : address;
 }
 
-/** True for one address or a network in CIDR form, IPv4 or IPv6. */
+/**
+ * True for one address or a network in CIDR form, IPv4 or IPv6. Bits behind the prefix must be zero: `10.0.0.1/8` may mean
+ * the one or the other, and these lists are lists of whom to trust.
+ */
 export function isNetwork(text: string): boolean {
   const slash = text.indexOf("/");
   const address = slash < 0 ? text : text.slice(0, slash);
-  const bits = isIpv4(address) ? 32 : isIpv6(address) ? 128 : -1;
-  if (bits < 0) return false;
+  const octets = parseIPv4(address) ?? parseIPv6(address);
+  if (octets === undefined) return false;
   if (slash < 0) return true;
   const prefix = text.slice(slash + 1);
-  return /^(?:0|[1-9]\d{0,2})$/.test(prefix) && Number(prefix) <= bits;
+  if (!/^(?:0|[1-9]\d{0,2})$/.test(prefix) || Number(prefix) > octets.length * 8) return false;
+  return octets.every((octet, i) => (octet & (0xff >> clamp(Number(prefix) - i * 8))) === 0);
+}
+
+/** Bits of one octet that a prefix covers. */
+function clamp(bits: number): number {
+  return Math.max(0, Math.min(8, bits));
 }
 
 /** True for a host name that may stand in a greeting: letters, digits, hyphens, dots; an address literal is none. */

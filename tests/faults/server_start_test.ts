@@ -39,7 +39,6 @@ describe("R39: no start with", () => {
     ["an upstream without servers", `${listener}[upstreams.up]\nservers = []\n`, /servers/],
     ["a network that is none", `${listener}xclient = ["everybody"]\n`, /xclient/],
     ["trust in a network with host bits", `${listener}xclient = ["10.0.0.1/8"]\n`, /xclient/],
-    ["AUTH without anybody who checks it", `${listener}auth = "required"\n`, /auth/i],
     [
       "TLS asked for on a listener without it",
       `${listener}tls = "none"\nrequire_tls = true\n`,

@@ -17,6 +17,8 @@ import { guarded, runtime } from "./line_socket.ts";
 export interface PosternRuntime {
   readonly name: "Deno" | "Bun";
   readonly program: string;
+  /** Of Deno; all where left out. */
+  readonly permissions?: readonly string[];
 }
 
 /** The runtime that runs this test. */
@@ -56,7 +58,9 @@ export class PosternProcess implements AsyncDisposable {
   /** `input`: its standard input; without it there is none. */
   constructor(args: readonly string[], at: PosternRuntime = ownRuntime, input?: string) {
     const main = path.join(ROOT, "src/main.ts");
-    const before = at.name === "Deno" ? ["run", "-A", "--no-check", "--quiet"] : [];
+    const before = at.name === "Deno"
+      ? ["run", ...at.permissions ?? ["-A"], "--no-check", "--quiet"]
+      : [];
     this.#child = spawn(at.program, [...before, main, ...args], {
       cwd: ROOT,
       env: { ...process.env, NO_COLOR: "1" },
