@@ -366,14 +366,18 @@ export class Session {
   }
 
   #helo(ask: Extract<Ask, { ask: "helo" }>): void {
-    this.#abandon("HELO");
+    const { helo, esmtp } = this.facts;
     this.facts.helo = ask.name;
     this.facts.esmtp = ask.esmtp;
     this.decided(this.pipeline.helo(ask.name), (outcome) => {
       if (isRefusal(outcome.verdict)) {
+        // A refused EHLO changes nothing, a transaction in flight included (RFC 5321 section 4.1.4).
+        this.facts.helo = helo;
+        this.facts.esmtp = esmtp;
         this.refused(ask, outcome);
         return;
       }
+      this.#abandon("HELO");
       this.#policy = this.#context.policyFor(this.#listener, this.facts);
       this.say(ask, this.#context.greeting(this.#policy, this.#state, ask));
     });

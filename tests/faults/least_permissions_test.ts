@@ -60,7 +60,7 @@ function permissions(home: string): Map<string, string> {
 
 function at(allowed: ReadonlyMap<string, string>) {
   const flags = [...allowed].map(([flag, value]) => `${flag}=${value}`);
-  return { ...ownRuntime, permissions: ["--no-prompt", "--cached-only", ...flags] };
+  return { ...ownRuntime, permissions: ["--no-prompt", ...flags] };
 }
 
 async function home() {

@@ -32,7 +32,9 @@ async function timedOut(
   w.pass(ms - 1);
   assert.equal(fiber.pollUnsafe(), undefined, `${step} timed out too soon`);
   w.pass(1);
-  return shown(await outcome(Fiber.join(fiber)));
+  const got = await outcome(Fiber.join(fiber));
+  assert.ok("_tag" in got && got.message.endsWith("timed out"));
+  return shown(got);
 }
 
 describe("a server that is silent", () => {

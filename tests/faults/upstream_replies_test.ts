@@ -195,6 +195,17 @@ describe("in mid-body", () => {
   }
 });
 
+test("R4: what a server says before it was asked is not the answer to DATA", async () => {
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  await using w = await world({ rcpt: ["250 2.1.5 ok", gate, "554 5.3.2 too slow", fin()] });
+  const leg = w.leg();
+  assert.equal(await said(leg.rcpt(recipient("c@d.test"))), "250 2.1.5");
+  open();
+  await until(() => w.pool.size === 0, "the connection is gone");
+  const got = await outcome(leg.data());
+  assert.ok("_tag" in got && got.phase === "data" && got.reply === undefined);
+});
+
 describe("at the dot", () => {
   for (const [name, reaction] of [["FIN", fin()], ["RST", rst()], ["garbage", "?"]] as const) {
     test(`R1 R2: ${name} instead of the reply: the outcome is unknown, and nobody else is asked`, async () => {

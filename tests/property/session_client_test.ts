@@ -101,6 +101,7 @@ function walk(policy: ClientPolicy, implicit: boolean): { places: number; ready:
       for (const lines of code === 250 ? texts : [["x"]]) {
         const model = heard(place.model, code);
         let [state, say] = clientStep(policy, place.state, reply(code, "", ...lines));
+        if (place.model.asked === "" && code !== 220) assert.equal(say.say, "fail");
         let next = said(policy, model, say);
         if (say.say === "starttls") {
           [state, say] = clientSecured(policy);

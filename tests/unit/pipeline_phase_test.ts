@@ -68,6 +68,27 @@ describe("synchronous hooks", () => {
     assert.equal(given.tx.trace.entries[0]?.ms, 5);
   });
 
+  test("several verdicts of one answer count together, each in the trace", async () => {
+    const { session, tx } = await engine([
+      hooks("p", end(() => [score(1, "A"), score(2, "B"), refuse])),
+    ]);
+    const outcome = session.end(tx);
+    assert.ok(!Effect.isEffect(outcome));
+    assert.deepEqual(outcome.verdict, refuse);
+    assert.equal(tx.score, 3);
+    assert.deepEqual(tx.trace.entries.map(({ verdict }) => verdict), ["score", "score", "refuse"]);
+  });
+
+  test("an empty list is no opinion; a list with anything but verdicts is nonsense", async () => {
+    const empty = await engine([hooks("p", end(() => []))]);
+    assert.equal(empty.session.end(empty.tx), PASS);
+    const bad = await engine([hooks("p", end(() => [score(1), 5] as never))]);
+    const outcome = bad.session.end(bad.tx);
+    assert.ok(!Effect.isEffect(outcome));
+    assert.equal(outcome.verdict.verdict, "defer");
+    assert.equal(bad.tx.score, 0);
+  });
+
   test("the first defer or refuse ends the phase", async () => {
     const asked: string[] = [];
     const { session, tx } = await engine([

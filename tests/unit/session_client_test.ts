@@ -79,6 +79,11 @@ const rows: readonly Row[] = [
     hears: ["554 no"],
     says: ["fail: greeted with 554"],
   },
+  ...["200", "221", "250", "354"].map((code) => ({
+    name: `R24: ${code} is no greeting`,
+    hears: [`${code} hi`],
+    says: [`fail: greeted with ${code}`],
+  })),
   { name: "busy", hears: ["421 later"], says: ["fail: greeted with 421"] },
   ...["500", "502", "504", "550", "450"].map((code) => ({
     name: `EHLO refused with ${code}: HELO (RFC 5321 section 3.2)`,
