@@ -139,7 +139,9 @@ function listenProblem(failed: ListenFailed): StartFailed {
   const why = error.kind === "busy"
     ? "the port is in use; stop the other program or choose another port"
     : error.kind === "denied"
-    ? "permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+    ? `permission denied${
+      "path" in listener.listen ? "" : "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+    }`
     : error.message;
   return new StartFailed({
     because: "environment",

@@ -363,7 +363,9 @@ export class TransactionRun {
     const { pipeline } = this.#session;
     if (fate === "delivered" && reply !== undefined) {
       pipeline.delivered(this.#tx, { upstream: this.#leg?.upstream ?? "", reply });
-    } else if (reply !== undefined) pipeline.refused(this.#tx, { stage: "end", reply });
+    } else if ((fate === "refused" || fate === "deferred") && reply !== undefined) {
+      pipeline.refused(this.#tx, { stage: "end", reply });
+    }
   }
 }
 

@@ -71,8 +71,10 @@ function loadRow(cell: Cell, rounds: readonly Both<Measured>[]): string[] {
   const rate = ({ done, seconds }: Measured) => done / seconds;
   const cpuRatios = rounds.map(({ postern, reference }) => ratio(postern.cpu, reference.cpu));
   const all = rounds.flatMap(({ postern, reference }) => [postern, reference]);
-  for (const { error } of all) {
-    if (error !== "") console.error(`${cell.name}: ${error}`);
+  for (const { error, errors, lost } of all) {
+    if (errors + lost === 0) continue;
+    console.error(`${cell.name}: ${lost} lost, ${errors} errors ${error}`);
+    process.exitCode = 1;
   }
   const known = cpuRatios.filter((value) => value !== undefined);
   const total = (of: (each: Measured) => number) => all.reduce((sum, each) => sum + of(each), 0);
@@ -178,7 +180,9 @@ for (const name of runtimes) {
   if (cells.includes("f")) rows.push(await measureIdle(stage, at, false));
   if (cells.includes("fs")) rows.push(await measureIdle(stage, at, true));
   if (cells.includes("g")) rows.push(await measureStart(stage, at));
-  if (rows.length > 0) console.log(`${markdownTable(["", "Postern", "reference"], rows)}`);
+  if (rows.length > 0) {
+    console.log(`\n${markdownTable(["", "Postern", "reference"], rows)}`);
+  }
 }
 console.log(
   `\nMedians of ${rounds} rounds; both ends on ${ownRuntime.name}. The ratios (Postern over the reference) are the ` +

@@ -3,6 +3,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import type { Network } from "../../src/transport/duplex.ts";
 import { type Dialogue, type DialogueStep, isGap, matches, octetsOf } from "./dialogue.ts";
 import { dialogueConfig } from "./dialogue_config.ts";
 import { DialogueUpstream } from "./dialogue_upstream.ts";
@@ -23,6 +24,8 @@ export interface DialogueOptions {
   readonly split?: number;
   /** `tls`: the listener speaks TLS from the first octet. */
   readonly transport?: "tcp" | "tls";
+  /** The client's side is on a network in memory, the same that `start` listens on. */
+  readonly network?: Network;
 }
 
 /** Runs a dialogue. Throws with file, line and both transcripts. */
@@ -93,10 +96,11 @@ class Run {
 
   async #connect(): Promise<SmtpClient> {
     this.#client?.close();
-    const { split, transport } = this.#options;
+    const { split, transport, network } = this.#options;
     return this.#client = await SmtpClient.connect(this.#port, {
       ...(split === undefined ? {} : { split }),
       ...(transport === "tls" ? { tls: true } : {}),
+      ...(network === undefined ? {} : { network }),
     });
   }
 

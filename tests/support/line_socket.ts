@@ -10,6 +10,7 @@ import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import process from "node:process";
 import * as tls from "node:tls";
+import { MemorySocket } from "./memory_socket.ts";
 
 /** How the peer ended a connection: FIN (or close_notify), or reset (RST, broken TLS). Deno tells a truncated TLS stream as `end`. */
 export type Ending = "end" | "reset";
@@ -229,10 +230,16 @@ export class LineSocket {
   }
 
   /** TLS, client side. */
-  upgradeClient(options: tls.ConnectionOptions = {}): Promise<void> {
+  async upgradeClient(options: tls.ConnectionOptions = {}): Promise<void> {
     const plain = this.#leave();
+    if (plain instanceof MemorySocket) {
+      this.#listen(plain);
+      await plain.upgrade();
+      this.transcript.add("*", "TLS");
+      return;
+    }
     const secure = tls.connect({ rejectUnauthorized: false, ...options, socket: plain });
-    return this.#handshake(secure, "secureConnect");
+    await this.#handshake(secure, "secureConnect");
   }
 
   #leave(): Socket {

@@ -17,8 +17,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import * as net from "node:net";
 import type * as tls from "node:tls";
+import type { Network } from "../../src/transport/duplex.ts";
 import { stuffed } from "./dot_reader.ts";
 import { type Ending, LineSocket, Transcript } from "./line_socket.ts";
+import { MemorySocket } from "./memory_socket.ts";
 
 /** How to connect. */
 export interface ConnectOptions {
@@ -30,6 +32,8 @@ export interface ConnectOptions {
   /** Sent before anything else: a PROXY header. */
   readonly preface?: Uint8Array | string;
   readonly localAddress?: string;
+  /** A network in memory in the place of real sockets; it has its own cuts, and no `localAddress`. */
+  readonly network?: Network;
 }
 
 /** One reply, as it was read. */
@@ -63,19 +67,9 @@ export class SmtpClient implements AsyncDisposable {
 
   /** Connects; with `tls` the handshake is part of it. The banner is left to be read. */
   static async connect(port: number, options: ConnectOptions = {}): Promise<SmtpClient> {
-    const socket = net.connect({
-      port,
-      host: options.host ?? "127.0.0.1",
-      allowHalfOpen: true,
-      ...(options.localAddress === undefined ? {} : { localAddress: options.localAddress }),
-    });
-    await new Promise<void>((resolve, reject) => {
-      socket.once("error", reject);
-      socket.once("connect", () => {
-        socket.off("error", reject);
-        resolve();
-      });
-    });
+    const socket = options.network === undefined
+      ? await connected(port, options)
+      : await MemorySocket.connect(options.network, port, options.host ?? "127.0.0.1");
     const client = new SmtpClient(new LineSocket(socket, new Transcript(), options.split));
     if (options.preface !== undefined) await client.sendRaw(options.preface);
     if (options.tls !== undefined) {
@@ -219,4 +213,22 @@ export class SmtpClient implements AsyncDisposable {
   fail(why: string): never {
     assert.fail(`${why}\n${this.transcript}`);
   }
+}
+
+/** A connected socket. */
+async function connected(port: number, options: ConnectOptions): Promise<net.Socket> {
+  const socket = net.connect({
+    port,
+    host: options.host ?? "127.0.0.1",
+    allowHalfOpen: true,
+    ...(options.localAddress === undefined ? {} : { localAddress: options.localAddress }),
+  });
+  await new Promise<void>((resolve, reject) => {
+    socket.once("error", reject);
+    socket.once("connect", () => {
+      socket.off("error", reject);
+      resolve();
+    });
+  });
+  return socket;
 }
