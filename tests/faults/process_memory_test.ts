@@ -15,6 +15,7 @@ import {
   type ScriptedUpstream,
   scriptedUpstream,
 } from "../support/scripted_upstream.ts";
+import { runtime } from "../support/line_socket.ts";
 import { SmtpClient } from "../support/smtp_client.ts";
 
 const MIB = 1024 * 1024;
@@ -22,6 +23,14 @@ const OPTIONS = {
   timeout: 120_000,
   skip: process.platform === "linux" ? false : "/proc is on Linux only",
 };
+
+/**
+ * What may be added while a body passes, in MiB, and how many of them pass. On Deno what `node:net` reads is collected
+ * late (a relay of ten lines adds 130 MiB there), so more has to pass to show that it is not kept.
+ */
+const [PASSING, ALLOWED] = runtime === "deno" ? [300, 160] : [100, 64];
+/** What may be added while nothing passes. */
+const HELD = 64;
 
 /** One mebibyte of lines. */
 const BLOCK = Buffer.from(`${"x".repeat(62)}\r\n`.repeat(MIB / 64));
@@ -131,19 +140,22 @@ function added(before: number, now: number): string {
   return `${((now - before) / MIB).toFixed(1)} MiB were added to ${(before / MIB).toFixed(1)}`;
 }
 
-test("a message of 100 MiB passes within 64 MiB of added memory", OPTIONS, async () => {
-  await using setting = await setUp({});
-  const { postern, upstream, before } = setting;
-  await using client = await begin(postern);
-  await beginData(client);
-  await client.sendRaw(HEADER);
-  await new Pusher(client, 100).done;
-  await client.command(".", 250);
-  const peak = memory(postern.pid, "VmHWM");
-  console.log(added(before, peak));
-  assert.equal(upstream.messages.at(-1)?.sha256, expected(100));
-  assert.ok(peak - before < 64 * MIB, added(before, peak));
-});
+test(
+  `a message of ${PASSING} MiB passes within ${ALLOWED} MiB of added memory`,
+  OPTIONS,
+  async () => {
+    await using setting = await setUp({});
+    const { postern, upstream, before } = setting;
+    await using client = await begin(postern);
+    await beginData(client);
+    await client.sendRaw(HEADER);
+    await new Pusher(client, PASSING).done;
+    await client.command(".", 250);
+    const peak = memory(postern.pid, "VmHWM");
+    assert.equal(upstream.messages.at(-1)?.sha256, expected(PASSING));
+    assert.ok(peak - before < ALLOWED * MIB, added(before, peak));
+  },
+);
 
 test("an upstream that stops reading stops the client, not the memory", OPTIONS, async () => {
   let goOn = (): void => {};
@@ -153,19 +165,18 @@ test("an upstream that stops reading stops the client, not the memory", OPTIONS,
   await using client = await begin(postern);
   await beginData(client);
   await client.sendRaw(HEADER);
-  const blocks = 200;
+  const blocks = PASSING;
   const pusher = new Pusher(client, blocks);
   await pusher.stuck();
   const held = memory(postern.pid, "VmHWM");
-  console.log(pusher.taken, added(before, held));
   assert.ok(pusher.taken < blocks, "the whole message was taken while nobody read it");
-  assert.ok(held - before < 64 * MIB, added(before, held));
+  assert.ok(held - before < HELD * MIB, added(before, held));
   goOn();
   await pusher.done;
   await client.command(".", 250);
   assert.equal(upstream.messages.at(-1)?.sha256, expected(blocks));
   const peak = memory(postern.pid, "VmHWM");
-  assert.ok(peak - before < 64 * MIB, added(before, peak));
+  assert.ok(peak - before < ALLOWED * MIB, added(before, peak));
 });
 
 test("a client that does not read its replies is not read from", OPTIONS, async () => {
@@ -178,8 +189,7 @@ test("a client that does not read its replies is not read from", OPTIONS, async 
   const pusher = new Pusher(client, blocks, commands);
   await pusher.stuck();
   const held = memory(postern.pid, "VmHWM");
-  console.log(pusher.taken, added(before, held));
   assert.ok(pusher.taken < blocks, "all commands were taken while nobody read the replies");
-  assert.ok(held - before < 64 * MIB, added(before, held));
+  assert.ok(held - before < HELD * MIB, added(before, held));
   pusher.done.catch(() => {});
 });

@@ -77,7 +77,9 @@ describe("R4: the upstream is lost before the dot: 451, and it never gets the do
         assert.match(await inTwoHalves(edge, client), /^451 4\.4\.2 /);
         await alive(client);
         assertNoDot(edge);
-        assert.equal(edge.postern.records[0]?.fate, "deferred");
+        // A reset that we are told of only after the dot was written leaves the outcome open, and says so.
+        const fates = how.includes("RST") ? ["deferred", "unknown"] : ["deferred"];
+        assert.ok(fates.includes(edge.postern.records[0]?.fate ?? ""));
       });
     }
   }

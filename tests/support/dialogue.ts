@@ -15,7 +15,8 @@
  * U! connect                         a connection is made, and the banner is left to the dialogue
  * U! starttls                        the upstream's side of the handshake
  * U! close | reset                   the upstream ends the connection
- * U! closed | closed before dot      the proxy ends the connection; without having sent the end of data
+ * U! closed | closed before dot      the proxy ends the connection; without having sent the end of data. Lines of it that
+ *                                    no `U>` has asked for are passed over
  * ```
  *
  * What a dialogue does not speak of, the upstream answers by itself: the banner (unless there is a `U! connect`), and of

@@ -8,6 +8,7 @@
  * config upstream.identity = "xclient"          a key of the upstream
  * config upstream.ehlo = PIPELINING,8BITMIME    what the upstream offers (not TOML; nothing: `upstream.ehlo =`)
  * config route.to = ["b.test"]                  a key of the route
+ * config transports = tcp,memory                not under implicit TLS (not TOML; without it all: tcp,tls,memory)
  * config [[plugins]]                            from here on the lines stand as they are, at the end of the file
  * config use = "spam-score"
  * ```
@@ -25,6 +26,12 @@ export interface DialogueConfig {
   readonly capabilities: readonly string[];
 }
 
+/** Transports that a dialogue makes sense on. */
+export function transportsOf(dialogue: Dialogue): readonly string[] {
+  const line = dialogue.config.find((text) => text.startsWith("transports"));
+  return (line ?? "= tcp,tls,memory").replace(/^.*=/, "").split(",").map((word) => word.trim());
+}
+
 /** Puts a configuration together. */
 export function dialogueConfig(
   dialogue: Dialogue,
@@ -40,6 +47,7 @@ export function dialogueConfig(
   let capabilities = ["PIPELINING", "SIZE 104857600", "8BITMIME", "SMTPUTF8", "DSN"];
   const tables: string[] = [];
   for (const line of dialogue.config) {
+    if (line.startsWith("transports")) continue;
     if (tables.length > 0 || line.startsWith("[")) {
       tables.push(line);
       continue;

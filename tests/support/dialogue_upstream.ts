@@ -105,15 +105,22 @@ export class DialogueUpstream {
       case "closed before dot":
         await current.io.ended();
         assert.ok(!current.dot, "the upstream was sent the end of data");
+        this.#forget(current);
         return;
       default:
         await current.io.ended();
+        this.#forget(current);
     }
   }
 
   /** Lines that came and were not asked for. */
   leftOver(): readonly string[] {
     return this.#inbox.map((entry) => entry.line ?? "a connection");
+  }
+
+  /** How much of a message that was dropped came before its end is chance. */
+  #forget(conversation: Conversation): void {
+    this.#inbox = this.#inbox.filter(({ from }) => from !== conversation);
   }
 
   async #conversation(): Promise<Conversation> {

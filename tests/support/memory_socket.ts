@@ -23,7 +23,13 @@ export class MemorySocket extends EventEmitter {
       drain: () => this.#tellTaken(),
       close: (error) => this.#closed(error),
     });
-    duplex.resume();
+  }
+
+  /** As with a socket, who listens for data lets it flow. */
+  override on(event: string, listener: (...given: any[]) => void): this {
+    super.on(event, listener);
+    if (event === "data") this.#duplex.resume();
+    return this;
   }
 
   /** Connects by a network in memory. */

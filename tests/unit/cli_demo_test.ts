@@ -45,7 +45,7 @@ test("postern demo --once sends ham, spam and a submission, and tells what becam
   assert.match(ham!, /file +mail\/alice@example\.org\/new\/\S+\n/);
 
   assert.match(spam!, /^2\. Somebody sends spam to Alice: refused\n/);
-  assert.match(spam!, /spam-score +end +\S+ ms +refuse 550 /);
+  assert.match(spam!, /spam-score +end +\S+ ms +\+1000 GTUBE\n +refuse 550 /);
   assert.match(spam!, /score +[\d.]+: .*SUBJECT_ALL_CAPS/);
   assert.match(spam!, /GTUBE/);
   assert.match(spam!, /upstream +mailbox never saw the end of the message/);
@@ -193,7 +193,7 @@ test("the demo's spam is not in our sources, but in what is sent", () => {
   const [, string] = /\n(\S{68})\r\n/.exec(new TextDecoder().decode(spam!.content)) ?? [];
   assert.match(string ?? "", /GTUBE/);
   const source = fs.readFileSync(
-    new URL("../../src/cli/demo_messages.ts", import.meta.url),
+    new URL("../../src/cli/demo/messages.ts", import.meta.url),
     "utf8",
   );
   assert(!source.includes(string!));

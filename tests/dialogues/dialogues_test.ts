@@ -1,0 +1,49 @@
+/**
+ * Every dialogue of this folder, on every transport it makes sense on, in packets of 1, 2, 3, 7 octets and whole.
+ *
+ * The format is told in `tests/support/dialogue.ts`. A users file `users.txt` is there: `anna`, with `correct horse`.
+ * On the network in memory the server's side is cut too, and only the client's connection is in memory: the upstream is real.
+ */
+import { describe, test } from "node:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { passwords } from "../../src/pipeline/passwords.ts";
+import { nodeNetwork } from "../../src/runtime/node_net.ts";
+import { memoryNetwork } from "../../src/transport/memory.ts";
+import { parseDialogue } from "../support/dialogue.ts";
+import { transportsOf } from "../support/dialogue_config.ts";
+import { runDialogue } from "../support/dialogue_run.ts";
+import { startPostern, type TestOptions } from "../support/postern.ts";
+
+const folder = new URL("./", import.meta.url);
+const splits = [1, 2, 3, 7, undefined];
+const users = `anna:${await passwords.hash("correct horse")}\n`;
+const prepare = (dir: string): Promise<void> => writeFile(`${dir}/users.txt`, users);
+
+for (const file of readdirSync(folder).filter((name) => name.endsWith(".dialogue")).sort()) {
+  const dialogue = parseDialogue(file, readFileSync(new URL(file, folder), "utf8"));
+  describe(file.replace(".dialogue", "").replaceAll("_", " "), () => {
+    for (const transport of transportsOf(dialogue)) {
+      for (const split of splits) {
+        test(`${transport}, packets of ${split ?? "all"}`, async () => {
+          const start = (options: TestOptions) => (toml: string) =>
+            startPostern(toml, { prepare, ...options });
+          if (transport === "memory") {
+            const network = memoryNetwork(split === undefined ? {} : { split });
+            const { connect } = nodeNetwork();
+            await runDialogue(dialogue, {
+              network,
+              start: start({ network: { ...network, connect } }),
+            });
+            return;
+          }
+          await runDialogue(dialogue, {
+            transport: transport === "tls" ? "tls" : "tcp",
+            start: start({}),
+            ...(split === undefined ? {} : { split }),
+          });
+        });
+      }
+    }
+  });
+}
