@@ -1,4 +1,4 @@
-/** TLS and logins through the whole server: R12, R14 to R18, R35. */
+/** TLS and logins through the whole server: R3, R12, R15 to R18, R35. */
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -117,7 +117,7 @@ describe("R12: nothing crosses into TLS", () => {
   });
 });
 
-test("R14: octets behind close_notify are not there", async () => {
+test("R3: close_notify in the middle of a message is its end, not the message's", async () => {
   await using edge = await startEdge();
   await using client = await secured(edge);
   await client.command("MAIL FROM:<a@client.test>", 250);

@@ -18,7 +18,9 @@ import {
   rst,
   type Script,
   scriptedUpstream,
+  startTls,
 } from "../support/scripted_upstream.ts";
+import { testIdentity } from "../support/certificates.ts";
 import type { SmtpClient } from "../support/smtp_client.ts";
 
 const message = "Subject: x\r\n\r\nbody\r\n.\r\n";
@@ -509,6 +511,54 @@ describe("R23: only what the upstream offers is sent", () => {
       gate.resolve();
       for (const code of [250, 250, 250]) await client.expect(code);
       assert.equal(edge.upstream.count("rcpt"), 1);
+    }
+  });
+});
+
+describe("R13: STARTTLS towards the upstream", () => {
+  test("plain text behind its 220 is not the upstream's word: 451, and nothing is sent", async () => {
+    const tls = await testIdentity(["127.0.0.1"]);
+    for (const mode of ["require", "opportunistic"]) {
+      for (const more of ["250 injected\r\n", "250-SIZE 1\r\n250 PIPELINING\r\n", "2"]) {
+        const script: Script = { tls, starttls: [raw(`220 go\r\n${more}`), startTls()] };
+        await fails({ script, upstream: `tls = "${mode}"` }, /^451 4\.4\.1 /, (edge) => {
+          assert.deepEqual(mailCommands(edge), []);
+        });
+      }
+    }
+  });
+  test("what was said before TLS is forgotten, and EHLO is said again", async () => {
+    const tls = await testIdentity(["127.0.0.1"]);
+    const script: Script = {
+      tls,
+      ehlo: ({ connection }) =>
+        connection.secure ? "250 upstream.test" : "250-upstream.test\r\n250-DSN\r\n250 STARTTLS",
+    };
+    await using edge = await startEdge({ script, upstream: 'tls = "require"' });
+    await using client = await edge.greeted();
+    assert.ok(!client.capabilities.includes("DSN"));
+    assert.match(await transact(client), /^250 2\.0\.0 /);
+    const [connection] = edge.upstream.connections;
+    assert.equal(connection?.secure, true);
+    assert.deepEqual(connection?.commands.slice(0, 3).map((line) => line.slice(0, 4)), [
+      "EHLO",
+      "STAR",
+      "EHLO",
+    ]);
+  });
+  test("stripped of it, an upstream that must have it gets no mail", async () => {
+    const tls = await testIdentity(["127.0.0.1"]);
+    const stripped: readonly Script[] = [
+      {},
+      { tls, ehlo: "250 upstream.test" },
+      { tls, starttls: "454 4.7.0 not now" },
+    ];
+    for (const mode of ["require", "verify"]) {
+      for (const script of stripped) {
+        await fails({ script, upstream: `tls = "${mode}"` }, /^451 4\.4\.1 /, (edge) => {
+          assert.deepEqual(mailCommands(edge), []);
+        });
+      }
     }
   });
 });

@@ -29,12 +29,13 @@ export function postfixMissing(): string | undefined {
 }
 
 /** The version that is installed. */
-export async function postfixVersion(): Promise<string> {
-  const { stdout } = await mustRun(findProgram("postconf") ?? "postconf", [
-    "-d",
-    "-h",
-    "mail_version",
-  ]);
+export function postfixVersion(): Promise<string> {
+  return builtIn("mail_version");
+}
+
+/** A parameter's value as Postfix was built with it. */
+async function builtIn(parameter: string): Promise<string> {
+  const { stdout } = await mustRun(findProgram("postconf") ?? "postconf", ["-d", "-h", parameter]);
   return stdout.trim();
 }
 
@@ -76,10 +77,13 @@ export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
     const ports = await freePorts(options.ports);
     const dir = path.join(options.dir, `postfix-${attempt}`);
     await configure(dir, options.configure(ports));
-    const service = new Service(findProgram("postfix") ?? "postfix", [
+    // Not by "postfix start-fg", whose shell would be the one to get our signals.
+    const etc = path.join(dir, "etc");
+    await mustRun(findProgram("postfix") ?? "postfix", ["-c", etc, "check"]);
+    const service = new Service(path.join(await builtIn("daemon_directory"), "master"), [
       "-c",
-      path.join(dir, "etc"),
-      "start-fg",
+      etc,
+      "-s",
     ]);
     const postfix = new Postfix(dir, ports, service);
     try {
