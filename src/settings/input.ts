@@ -175,7 +175,7 @@ export interface UpstreamInput {
     | undefined;
   /** Log in to the upstream. */
   readonly auth?: UpstreamAuthInput | undefined;
-  /** Connections at once, all servers together. Default 20. */
+  /** Connections at once, all servers together. Every client in mid-message holds one. Default 500. */
   readonly connections?: number | undefined;
   /** Transactions on one connection. Default 100. */
   readonly max_uses?: number | undefined;

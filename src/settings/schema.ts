@@ -236,8 +236,13 @@ const upstream = v.strictObject({
     v.description("Log in to the upstream"),
   )),
   connections: v.optional(
-    v.pipe(f.integer(1), v.description("Connections at once, all servers together")),
-    20,
+    v.pipe(
+      f.integer(1),
+      v.description(
+        "Connections at once, all servers together; every client in mid-message holds one",
+      ),
+    ),
+    500,
   ),
   max_uses: v.optional(
     v.pipe(f.integer(1), v.description("Transactions on one connection")),

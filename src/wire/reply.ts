@@ -149,10 +149,10 @@ export class ReplyParser {
         this.#shrink();
         return undefined;
       }
-      const line = this.#bytes.subarray(this.#start, found + 1);
+      const from = this.#start;
       this.#start = found + 1;
       this.#scanned = 0;
-      const reply = this.#line(line);
+      const reply = this.#line(from, found + 1);
       if (reply !== undefined) return reply;
     }
     return this.#fault;
@@ -165,22 +165,24 @@ export class ReplyParser {
     this.#reset();
   }
 
-  #line(line: Uint8Array): Reply | ReplyFault | undefined {
-    const end = line.length - 2;
-    if (line[end] !== CR) return this.#fail("Bare line feed in reply");
-    const code = parseCode(line, end);
+  /** One line, up to and with its LF. By offsets: a view of each line would cost more than the rest. */
+  #line(from: number, to: number): Reply | ReplyFault | undefined {
+    const bytes = this.#bytes;
+    const end = to - 2;
+    if (end < from || bytes[end] !== CR) return this.#fail("Bare line feed in reply");
+    const code = parseCode(bytes, from, end);
     if (code === undefined) return this.#fail("Reply code is not 200 to 599");
-    const mark = end > 3 ? line[3] : 0x20;
+    const mark = end > from + 3 ? bytes[from + 3] : 0x20;
     if (mark !== 0x20 && mark !== 0x2d) return this.#fail("Bad separator after reply code");
     if (this.#texts.length > 0 && code !== this.#code) {
       return this.#fail("Reply code changes between lines");
     }
     this.#code = code;
-    this.#size += line.length;
+    this.#size += to - from;
     if (this.#texts.length === MAX_LINES || this.#size > MAX_REPLY) {
       return this.#fail("Reply is too long");
     }
-    const text = parseText(line.subarray(Math.min(4, end), end));
+    const text = parseText(bytes, Math.min(from + 4, end), end);
     if (text === undefined) return this.#fail("Control character in reply");
     this.#texts.push(text);
     if (mark === 0x2d) return undefined;
@@ -224,11 +226,11 @@ export class ReplyParser {
   }
 }
 
-function parseCode(line: Uint8Array, end: number): number | undefined {
-  if (end < 3) return undefined;
+function parseCode(bytes: Uint8Array, from: number, end: number): number | undefined {
+  if (end - from < 3) return undefined;
   let code = 0;
   for (let i = 0; i < 3; i++) {
-    const digit = (line[i] ?? 0) - 0x30;
+    const digit = (bytes[from + i] ?? 0) - 0x30;
     if (digit < 0 || digit > 9) return undefined;
     code = code * 10 + digit;
   }
@@ -238,17 +240,17 @@ function parseCode(line: Uint8Array, end: number): number | undefined {
 const decoder = new TextDecoder();
 
 /** A line's text: tabs become spaces, octets that are not UTF-8 become U+FFFD; undefined where it holds a control character. */
-function parseText(octets: Uint8Array): string | undefined {
+function parseText(bytes: Uint8Array, from: number, end: number): string | undefined {
   let plain = true;
-  for (let i = 0; i < octets.length; i++) {
-    const octet = octets[i]!;
+  for (let i = from; i < end; i++) {
+    const octet = bytes[i]!;
     if (octet >= 0x20 && octet < 0x7f) continue;
     if ((octet < 0x20 && octet !== 9) || octet === 0x7f) return undefined;
     plain = false;
   }
   return plain
-    ? asciiText(octets, 0, octets.length)
-    : decoder.decode(octets).replace(/[\t\x80-\x9f]/g, " ");
+    ? asciiText(bytes, from, end)
+    : decoder.decode(bytes.subarray(from, end)).replace(/[\t\x80-\x9f]/g, " ");
 }
 
 /** Splits the enhanced status code off the texts; one whose class is not the code's is just text (RFC 2034 section 4). */

@@ -201,7 +201,6 @@ describe("R30: an honest client is served within 5 s", () => {
   test("beside 300 idle, half-command and in-data connections and 30 stalled handshakes", async () => {
     await using edge = await startEdge({
       limits: "connections_per_address = 1000",
-      upstream: "connections = 400",
       more: '[[listeners]]\nname = "smtps"\nlisten = "127.0.0.1:0"\ntls = "implicit"',
     });
     const slow: SmtpClient[] = [];

@@ -77,13 +77,12 @@ export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
     const ports = await freePorts(options.ports);
     const dir = path.join(options.dir, `postfix-${attempt}`);
     await configure(dir, options.configure(ports));
-    // Not by "postfix start-fg", whose shell would be the one to get our signals.
+    // Not by "postfix start-fg", whose shell would be the one to get our signals. "-d": it stays the child it is.
     const etc = path.join(dir, "etc");
-    await mustRun(findProgram("postfix") ?? "postfix", ["-c", etc, "check"]);
     const service = new Service(path.join(await builtIn("daemon_directory"), "master"), [
       "-c",
       etc,
-      "-s",
+      "-d",
     ]);
     const postfix = new Postfix(dir, ports, service);
     try {
@@ -101,11 +100,13 @@ async function configure(
   own: { readonly main: readonly string[]; readonly master: readonly string[] },
 ): Promise<void> {
   const etc = path.join(dir, "etc");
-  for (const folder of ["etc/dynamicmaps.cf.d", "etc/postfix-files.d", "spool", "data"]) {
-    fs.mkdirSync(path.join(dir, folder), { recursive: true, mode: 0o755 });
+  for (const folder of ["etc", "data", "spool", "spool/pid"]) {
+    fs.mkdirSync(path.join(dir, folder), { recursive: true });
   }
   await mustRun("chown", ["postfix", path.join(dir, "data")]);
-  fs.copyFileSync("/etc/postfix/postfix-files", path.join(etc, "postfix-files"));
+  const queues = QUEUES.map((name) => path.join(dir, "spool", name));
+  for (const queue of queues) fs.mkdirSync(queue);
+  await mustRun("chown", ["postfix", ...queues]);
   fs.writeFileSync(path.join(etc, "dynamicmaps.cf"), "");
   fs.writeFileSync(
     path.join(etc, "main.cf"),
@@ -137,6 +138,12 @@ async function configure(
   );
   fs.writeFileSync(path.join(etc, "master.cf"), [...SERVICES, ...own.master, ""].join("\n"));
 }
+
+/** Folders of a queue that belong to Postfix. Nobody else puts mail into this one. */
+const QUEUES = [
+  ...["active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming"],
+  ...["maildrop", "private", "public", "saved", "trace"],
+];
 
 const SERVICES = [
   "cleanup    unix  n - n - 0    cleanup",

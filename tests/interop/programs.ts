@@ -80,7 +80,7 @@ export async function mustRun(
   return end;
 }
 
-/** A service of this test's own, in the foreground. */
+/** A service of this test's own, in the foreground, with a process group of its own: some end their children by it. */
 export class Service {
   readonly #child: ChildProcess;
   readonly #ended: Promise<void>;
@@ -96,6 +96,7 @@ export class Service {
     this.#child = spawn(program, args, {
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
     });
     this.#child.stdout?.on("data", (chunk: Buffer) => this.output += chunk.toString());
     this.#child.stderr?.on("data", (chunk: Buffer) => this.output += chunk.toString());

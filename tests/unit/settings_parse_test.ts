@@ -100,7 +100,7 @@ const SMALLEST: Settings = {
     fingerprint: undefined,
     identity: "none",
     auth: undefined,
-    connections: 20,
+    connections: 500,
     maxUses: 100,
     mode: "inline",
     replyText: false,
