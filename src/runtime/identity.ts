@@ -59,10 +59,9 @@ function namesOf(certificate: X509Certificate): readonly string[] {
 export async function loadIdentity(
   paths: { readonly cert: string; readonly key: string },
 ): Promise<TlsIdentity> {
-  const [cert, key] = await Promise.all([
-    readPem(paths.cert, "certificate"),
-    readPem(paths.key, "key"),
-  ]);
+  // One after the other: when both are wrong, it is always the same one that is told.
+  const cert = await readPem(paths.cert, "certificate");
+  const key = await readPem(paths.key, "key");
   try {
     checkPair(cert, key);
   } catch (error) {

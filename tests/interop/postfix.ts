@@ -137,6 +137,9 @@ async function configure(
     ].join("\n"),
   );
   fs.writeFileSync(path.join(etc, "master.cf"), [...SERVICES, ...own.master, ""].join("\n"));
+  // Postfix waits until a fresh main.cf is old enough not to be half written.
+  const before = new Date(Date.now() - 60_000);
+  fs.utimesSync(path.join(etc, "main.cf"), before, before);
 }
 
 /** Folders of a queue that belong to Postfix. Nobody else puts mail into this one. */
