@@ -147,6 +147,7 @@ describe("examples", () => {
         { kind: "smtp", host: "10.0.0.6", port: 25, implicitTls: false },
       ],
       auth: { user: "relay", password: "from the environment" },
+      connections: 20,
     });
     assert.deepEqual(settings.routes, [
       {
