@@ -85,9 +85,10 @@ async function pluginFindings(loaded: LoadedConfiguration): Promise<Finding[]> {
   const said: Finding[] = [];
   const log: Log = {
     level: "warn",
+    takes: (level) => level === "warn" || level === "error",
     flush: () => {},
     event: (level, message, fields = {}) => {
-      if (level !== "warn" && level !== "error") return;
+      if (!log.takes(level)) return;
       const { plugin, ...rest } = fields;
       const details = Object.entries(rest).filter(([, value]) => value !== undefined)
         .map(([name, value]) => ` ${name}=${value}`);

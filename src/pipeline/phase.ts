@@ -143,6 +143,11 @@ function settleOne(
     trace.passes++;
     return PASS;
   }
+  if (verdict === PASS_VERDICT && failure === undefined) {
+    const { name, shadow } = plugin;
+    trace.add({ stage, plugin: name, verdict: "pass", ms, shadow, ...(edited ? { edits } : {}) });
+    return PASS;
+  }
   trace.add({
     stage,
     plugin: plugin.name,

@@ -8,7 +8,9 @@ import type { TransactionRecord } from "./record.ts";
 /** Logs a transaction that is over. */
 export function logRecord(log: Log, record: TransactionRecord): void {
   const { transaction: tx, fate, reply, upstreamReply } = record;
-  log.event(fate === "unknown" ? "error" : "info", fate, {
+  const level = fate === "unknown" ? "error" : "info";
+  if (!log.takes(level)) return;
+  log.event(level, fate, {
     id: tx.id,
     client: tx.session.remote.address,
     user: tx.session.identity?.user,

@@ -12,6 +12,8 @@ export type Fields = { readonly [name: string]: string | number | boolean | unde
 /** Where events go. */
 export interface Log {
   readonly level: Level;
+  /** Whether events of this level are written: for events whose fields cost something. */
+  takes(level: Level): boolean;
   event(level: Level, message: string, fields?: Fields): void;
   /** Writes what has been joined so far. */
   flush(): void;
@@ -42,6 +44,7 @@ export function makeLog(options: LogOptions): Log {
   };
   return {
     level: options.level,
+    takes: (level) => order[level] >= least,
     flush,
     event(level, message, fields) {
       if (order[level] < least) return;
@@ -53,9 +56,6 @@ export function makeLog(options: LogOptions): Log {
     },
   };
 }
-
-/** A log that keeps nothing. */
-export const silentLog: Log = { level: "error", event: () => {}, flush: () => {} };
 
 function humanLine(now: number, level: Level, message: string, fields: Fields = {}): string {
   let line = `${new Date(now).toISOString()} ${level.padEnd(5)} ${escape(message)}`;

@@ -7,6 +7,8 @@ import { isAscii, octetLength } from "./text.ts";
 
 /** Octets of a line that RFC 5322 section 2.1.1 asks for. */
 const WANTED = 78;
+/** No word of a value this long can be too long for a line. */
+const SHORT = 900;
 /** Longest name we write. */
 const MAX_NAME = 76;
 
@@ -29,6 +31,9 @@ function fold(name: string, value: string): string {
     throw new TypeError(`Cannot write header field ${name}: CR, LF or NUL in its value`);
   }
   const ascii = isAscii(value);
+  if (ascii && value !== "" && value.length < SHORT && !/^ | $|  |\t/.test(value)) {
+    return foldWords(name, value);
+  }
   let out = `${name}:`;
   let column = out.length;
   // The first word has room beside the longest name, so a later rename cannot fail.
@@ -55,6 +60,21 @@ function fold(name: string, value: string): string {
     out += text;
   }
   return out + "\r\n";
+}
+
+/** ASCII words with one space between two of them, none too long for a line: from line end to line end. */
+function foldWords(name: string, value: string): string {
+  let out = `${name}: `;
+  let room = WANTED - out.length;
+  for (let at = 0;;) {
+    if (value.length - at <= room) return `${out}${value.slice(at)}\r\n`;
+    let space = value.lastIndexOf(" ", at + room);
+    if (space <= at) space = value.indexOf(" ", at + 1);
+    if (space < 0) return `${out}${value.slice(at)}\r\n`;
+    out += `${value.slice(at, space)}\r\n`;
+    at = space;
+    room = WANTED;
+  }
 }
 
 function isBlank(text: string, at: number): boolean {
