@@ -31,7 +31,7 @@ function fold(name: string, value: string): string {
     throw new TypeError(`Cannot write header field ${name}: CR, LF or NUL in its value`);
   }
   const ascii = isAscii(value);
-  if (ascii && value !== "" && value.length < SHORT && !/^ | $|  |\t/.test(value)) {
+  if (ascii && value !== "" && value.length < SHORT && !/^ | $| {2}|\t/.test(value)) {
     return foldWords(name, value);
   }
   let out = `${name}:`;
