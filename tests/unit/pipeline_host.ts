@@ -12,7 +12,7 @@ import type { Manifest, Plugin, PluginModule } from "../../src/plugin/module.ts"
 import type { SessionFacts } from "../../src/plugin/facts.ts";
 import type { PluginSettings } from "../../src/settings/settings.ts";
 import { type TestServices, testServices } from "../../src/testing/edge.ts";
-import { type Mailbox, parseMailbox } from "../../src/wire/path.ts";
+import { mailbox, session } from "../support/fake_facts.ts";
 
 export interface Given extends Partial<PluginSettings> {
   readonly module: PluginModule<any>;
@@ -24,27 +24,11 @@ export function hooks(name: string, hooks: Plugin["hooks"], more: Partial<Given>
   return { module: () => ({ name, hooks }), use: name, ...more };
 }
 
-export function facts(session: Partial<SessionFacts> = {}): SessionFacts {
-  return {
-    id: "s1",
-    listener: "mx",
-    hostname: "mx.example.org",
-    remote: { address: "192.0.2.1", port: 49152 },
-    local: { address: "198.51.100.1", port: 25 },
-    clientName: undefined,
-    helo: "",
-    esmtp: false,
-    tls: undefined,
-    identity: undefined,
-    startedAt: 0,
-    ...session,
-  };
-}
+export { mailbox };
 
-export function mailbox(address: string): Mailbox {
-  const parsed = parseMailbox(address);
-  if (parsed === undefined) throw new TypeError(address);
-  return parsed;
+/** A session that has said nothing yet. */
+export function facts(over: Partial<SessionFacts> = {}): SessionFacts {
+  return session({ helo: "", esmtp: false, ...over });
 }
 
 export interface TestEngine {
