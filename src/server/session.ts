@@ -215,11 +215,6 @@ export class Session {
     return this.#receiver;
   }
 
-  /** True once nobody is left to answer. */
-  get over(): boolean {
-    return this.#over;
-  }
-
   /** A defect ends the transaction and the session, and nobody else's. */
   #failed(cause: string): void {
     if (this.#over) return;

@@ -12,10 +12,11 @@ import type { BodyPipeline } from "../pipeline/body.ts";
 import type { SessionPipeline } from "../pipeline/pipeline.ts";
 import type { Transaction } from "../pipeline/transaction.ts";
 import type { Leg, LegDown } from "../upstream/leg.ts";
-import { concat } from "../wire/bytes.ts";
+import { LF } from "../wire/bytes.ts";
 import { stuff, Stuffer, unstuff, Unstuffer } from "../wire/dot.ts";
 import { findHeaderEnd, HeaderBlock, isHeadless } from "../wire/headers.ts";
 import type { Reply } from "../wire/reply.ts";
+import { HeadBuffer } from "./head_buffer.ts";
 import { Normalizer } from "./normalizer.ts";
 import { answers, downReply, refusalReply, relayed } from "./answers.ts";
 
@@ -57,8 +58,11 @@ export class Transfer {
   readonly #leg: Leg;
   /** `wire`: dots are stuffed already (DATA); `plain`: they are not (BDAT). */
   readonly #form: "wire" | "plain";
-  #head: Uint8Array | undefined = nothing;
+  /** The header block as far as it has come; undefined behind it. */
+  #head: HeadBuffer | undefined = new HeadBuffer();
   #searched = 0;
+  /** The text begins with a field, so it has a header. */
+  #headed = false;
   #body: BodyPipeline | undefined;
   #unstuffer: Unstuffer | undefined;
   #stuffer: Stuffer | undefined;
@@ -118,7 +122,7 @@ export class Transfer {
     this.#tx.size = size;
     if (this.#ending === undefined && this.#head !== undefined) {
       // A message without an empty line is all header.
-      this.#headerComplete(this.#head, nothing, () => this.#judge(done));
+      this.#headerComplete(this.#head.octets, nothing, () => this.#judge(done));
       return;
     }
     this.#judge(done);
@@ -144,17 +148,20 @@ export class Transfer {
     this.#leg.release();
   }
 
-  #collect(before: Uint8Array, chunk: Uint8Array): void {
-    const head = before.length === 0 ? chunk : concat([before, chunk]);
+  #collect(buffer: HeadBuffer, chunk: Uint8Array): void {
+    const head = buffer.push(chunk);
     const end = findHeaderEnd(head, this.#searched);
-    if (end < 0 && isHeadless(head)) {
-      // A message without a header is all body: there is no empty line to wait for. Cut between two lines.
-      const cut = head.lastIndexOf(0x0a) + 1;
-      this.#headerComplete(head.subarray(0, cut), head.subarray(cut), () => {});
-      return;
+    if (end < 0 && !this.#headed && chunk.includes(LF)) {
+      const headless = isHeadless(head);
+      if (headless === true) {
+        // A message without a header is all body: there is no empty line to wait for. Cut between two lines.
+        const cut = head.lastIndexOf(LF) + 1;
+        this.#headerComplete(head.subarray(0, cut), head.subarray(cut), () => {});
+        return;
+      }
+      this.#headed = headless === false;
     }
     if (end < 0) {
-      this.#head = head;
       this.#searched = Math.max(0, head.length - 3);
       if (head.length > this.#host.limits.headerSize) this.refuse(answers.headerTooLarge);
       return;

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect";
 import type { Extensions } from "../session/capabilities.ts";
 import { noExtensions } from "../session/capabilities.ts";
 import type { Deadline, Deadlines } from "../transport/deadlines.ts";
-import type { Duplex, TransportError } from "../transport/duplex.ts";
+import type { Duplex } from "../transport/duplex.ts";
 import { type Reply, ReplyParser } from "../wire/reply.ts";
 import { LegDown } from "./leg.ts";
 
@@ -219,9 +219,4 @@ export class UpstreamConnection implements Deadline {
     if (waiting.length === 0) this.onUnasked(down);
     this.onGone();
   }
-}
-
-/** One line for logs. */
-export function describeTransport(error: TransportError): string {
-  return `${error.kind}: ${error.message}`;
 }

@@ -67,10 +67,10 @@ export function readHead(block: Uint8Array): Head {
   return { top, headless };
 }
 
-/** True once the first line is there and is no field: nothing of the text is header, however long one waits. */
-export function isHeadless(bytes: Uint8Array): boolean {
+/** Whether nothing of the text is header, however long one waits; undefined until its first line is there. */
+export function isHeadless(bytes: Uint8Array): boolean | undefined {
   const { top, headless } = readHead(bytes);
-  return headless && bytes.indexOf(LF, top) >= 0;
+  return bytes.indexOf(LF, top) < 0 ? undefined : headless;
 }
 
 /** The parts between the head and the empty line, top to bottom; none in a headless text. */
