@@ -18,7 +18,7 @@ import type {
 import * as v from "valibot";
 import { networks } from "../shared/network.ts";
 import { duration, table, text, whole } from "../shared/options.ts";
-import { guard } from "./guard.ts";
+import { guard } from "../shared/guard.ts";
 import { canonicalLogin, decoyHash, hashKind, parseUsers } from "./users.ts";
 
 const schema = table({

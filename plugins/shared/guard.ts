@@ -6,7 +6,7 @@
  * @module
  */
 import type { Edge } from "@postern/postern/plugin";
-import { type Network, networkKey, within } from "../shared/network.ts";
+import { type Network, networkKey, within } from "./network.ts";
 
 /** Settings of the guard; durations in milliseconds. */
 export interface GuardOptions {
