@@ -10,7 +10,7 @@ import { configurationFailed, reasonOf, StartFailed } from "./assembly/start_fai
 import { serverTls } from "./assembly/tls.ts";
 import { makeUpstreams } from "./assembly/upstreams.ts";
 import type { Pipeline } from "./pipeline/pipeline.ts";
-import { nodeNetwork } from "./runtime/node_net.ts";
+import { systemNetwork } from "./runtime/system_net.ts";
 import { dropPrivileges } from "./runtime/process.ts";
 import { every, later } from "./runtime/timers.ts";
 import type { TransactionRecord } from "./server/record.ts";
@@ -55,7 +55,7 @@ export function startPostern(
   return Effect.gen(function* () {
     const { settings } = options;
     const now = options.now ?? Date.now;
-    const network = options.network ?? nodeNetwork();
+    const network = options.network ?? systemNetwork();
     const log = makeLog({
       level: settings.log.level,
       format: settings.log.format,

@@ -4,7 +4,7 @@
  * Standard output is the show, the log goes to a file. Everything is real: the messages go through the ports, by SMTP.
  * @module
  */
-import { nodeNetwork } from "../runtime/node_net.ts";
+import { systemNetwork } from "../runtime/system_net.ts";
 import { onSignal } from "../runtime/process.ts";
 import type { TransactionRecord } from "../server/record.ts";
 import { type DemoFolder, makeDemoFolder, WORLD } from "./demo/folder.ts";
@@ -71,7 +71,7 @@ interface Made {
 function requestFor(message: DemoMessage, { folder, server }: Made) {
   const { port } = addressOf(server, message.listener);
   return {
-    network: nodeNetwork(),
+    network: systemNetwork(),
     server: { kind: "smtp", host: "127.0.0.1", port, implicitTls: false },
     // Encrypted, with the certificate that was made a moment ago and that nobody can know.
     tls: "require",

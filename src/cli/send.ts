@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import * as path from "node:path";
-import { nodeNetwork } from "../runtime/node_net.ts";
+import { systemNetwork } from "../runtime/system_net.ts";
 import { isHostname } from "../settings/address.ts";
 import { quote, visible } from "../settings/problem.ts";
 import { duration } from "../settings/units.ts";
@@ -53,7 +53,7 @@ export const run: Run<typeof sendSpec> = async ({ flags, words }, io) => {
 
   let error: TransportError | undefined;
   const style = styles(io, "stderr");
-  const network = watchedNetwork(nodeNetwork(), {
+  const network = watchedNetwork(systemNetwork(), {
     line: (text) => {
       if (flags.verbose) io.stderr(`${text.startsWith("#") ? style.dim(text) : text}\n`);
     },

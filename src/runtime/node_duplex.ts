@@ -10,7 +10,7 @@
  * the connection (RFC 3207 section 4.2): they can never come out as data.
  * @module
  */
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import type net from "node:net";
 import tls from "node:tls";
 import type {
@@ -24,11 +24,7 @@ import type {
 } from "../transport/duplex.ts";
 import { transportError, unmapAddress } from "./node_errors.ts";
 import { clientFacts, clientRefusal, clientSocketOptions, NodeTlsContext } from "./node_tls.ts";
-
-/** Octets that may wait in one connection before `write` says no. */
-const MOST_UNSENT = 131_072;
-
-const SILENT: DuplexHandlers = { data() {}, end() {}, drain() {}, close() {} };
+import { joined, MOST_UNSENT, SILENT } from "./writes.ts";
 
 const CUT_OFF: TransportError = {
   kind: "reset",
@@ -99,7 +95,7 @@ export class NodeDuplex implements Duplex {
 
   write(data: Uint8Array | string): boolean {
     if (this.#gone || this.#ended || this.#handshaking) return false;
-    // What is written in one tick leaves in one call. Joined here: a corked stream costs more than the copy.
+    // What is written in one tick leaves in one call.
     if (this.#unsent.length === 0) queueMicrotask(this.#flush);
     this.#unsent.push(data);
     this.#unsentSize += data.length;
@@ -292,13 +288,6 @@ export class NodeDuplex implements Duplex {
     if (!this.#raw.destroyed) this.#raw.destroy();
     queueMicrotask(() => this.#handlers.close(this.#error));
   }
-}
-
-function joined(parts: readonly (Uint8Array | string)[]): Uint8Array | string {
-  if (parts.every((part) => typeof part === "string")) return parts.join("");
-  return Buffer.concat(
-    parts.map((part) => typeof part === "string" ? Buffer.from(part, "utf8") : part),
-  );
 }
 
 function endpoint(

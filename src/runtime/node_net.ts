@@ -19,7 +19,8 @@ import { NodeDuplex } from "./node_duplex.ts";
 import { errorCode, transportError, unmapAddress } from "./node_errors.ts";
 import { NodeTlsContext } from "./node_tls.ts";
 
-const BACKLOG = 511;
+/** Connections that may wait to be accepted. */
+export const BACKLOG = 511;
 
 /** The one network of a process; it holds no state of its own. */
 export function nodeNetwork(): Network {
@@ -52,7 +53,7 @@ const listen: Network["listen"] = async (address, options, accept) => {
     }
   });
   if (error !== undefined) {
-    return { error: transportError(error, `Cannot listen on ${format(address)}`) };
+    return { error: transportError(error, `Cannot listen on ${formatAddress(address)}`) };
   }
   return listening(server, path);
 };
@@ -96,7 +97,7 @@ function receive(
 }
 
 const connect: Network["connect"] = (address, options, done) => {
-  const action = `Cannot connect to ${format(address)}`;
+  const action = `Cannot connect to ${formatAddress(address)}`;
   let settled = false;
   let connection: NodeDuplex | undefined;
   let socket: net.Socket | undefined;
@@ -159,7 +160,8 @@ const connect: Network["connect"] = (address, options, done) => {
   };
 };
 
-function format(address: ListenAddress): string {
+/** An address as messages show it. */
+export function formatAddress(address: ListenAddress): string {
   if ("path" in address) return address.path;
   const host = address.host.includes(":") ? `[${address.host}]` : address.host;
   return `${host}:${address.port}`;

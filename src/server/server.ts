@@ -139,7 +139,7 @@ class Server implements RunningServer {
       const listening = network.listen(
         settings.listen,
         // TLS begins after admission, also where it is implicit: a handshake costs more than a place in the count.
-        { backlog: 511 },
+        { backlog: 511, upgradable: tls !== undefined },
         (duplex) => this.#accept(listener, duplex),
       );
       void listening.then((port) => {

@@ -162,6 +162,8 @@ export interface Network {
       readonly tls?: TlsServerContext;
       readonly reusePort?: boolean;
       readonly backlog?: number;
+      /** False: no connection will be upgraded, so the runtime may take a cheaper kind of socket. Default true. */
+      readonly upgradable?: boolean;
     },
     accept: (connection: Duplex) => void,
   ): Promise<ListeningPort | { readonly error: TransportError }>;
@@ -172,6 +174,8 @@ export interface Network {
       readonly timeout: number;
       readonly tls?: TlsClientOptions;
       readonly localAddress?: string;
+      /** As in {@linkcode Network.listen}. */
+      readonly upgradable?: boolean;
     },
     done: (result: Duplex | { readonly error: TransportError }) => void,
   ): { cancel(): void };

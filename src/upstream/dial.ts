@@ -54,21 +54,24 @@ export function serverName(server: ServerSettings): string {
   return `${server.implicitTls ? "smtps://" : ""}${host}:${server.port}`;
 }
 
-/** A ready connection, or why there is none. */
+/** A ready connection, or why there is none. `plain`: the last one stayed in plain text, for want of an offer of STARTTLS. */
 export function dial(
   options: DialOptions,
   server: SocketServer,
   identity: ClientIdentity | undefined,
+  plain = false,
 ): Effect.Effect<UpstreamConnection, LegDown> {
   const mode = tlsMode(options.upstream);
-  const first = attempt(options, server, identity, mode);
+  // Such a server gets a socket that is for plain text only; should it offer STARTTLS now, another one.
+  const upgradable = mode !== "none" && !(mode === "opportunistic" && plain);
+  const first = attempt(options, server, identity, mode, upgradable);
   // Without TLS there would be nothing to keep the password off the wire: whoever breaks the handshake must not get it.
   const again = mode === "opportunistic" && options.upstream.auth === undefined;
   return !again ? first : Effect.catch(
     first,
     (down) =>
       down.message.includes(handshakeFailed)
-        ? attempt(options, server, identity, "none")
+        ? attempt(options, server, identity, "none", false)
         : Effect.fail(down),
   );
 }
@@ -90,7 +93,7 @@ export function identify(
       extensions: connection.extensions,
     };
     const [next, say] = clientIdentify(policy, state);
-    converse({ ...options, policy, connection, tls: undefined }, next, say, resume);
+    converse({ ...options, policy, connection, secure: undefined }, next, say, resume);
     // Half told, it is nobody's.
     return Effect.sync(() => connection.destroy("no longer wanted"));
   });
@@ -110,6 +113,7 @@ function attempt(
   server: SocketServer,
   identity: ClientIdentity | undefined,
   mode: UpstreamSettings["tls"],
+  upgradable: boolean,
 ): Effect.Effect<UpstreamConnection, LegDown> {
   return Effect.callback<UpstreamConnection, LegDown>((resume) => {
     const { upstream, network, timeouts } = options;
@@ -131,12 +135,20 @@ function attempt(
       connection.identity = identity !== undefined && carriesIdentity(upstream)
         ? identityKey(identity)
         : "";
-      converse({ ...options, policy, connection, tls }, clientStart(implicit), undefined, resume);
+      const again = attempt(options, server, identity, mode, true);
+      const secure = upgradable ? tls : again;
+      converse(
+        { ...options, policy, connection, secure },
+        clientStart(implicit),
+        undefined,
+        resume,
+      );
     };
     const opened = network.connect(
       address,
       {
         timeout: timeouts.upstreamConnect,
+        upgradable: upgradable || implicit,
         ...(implicit && proxy === undefined ? { tls } : {}),
       },
       (result) => {
@@ -181,7 +193,8 @@ function attempt(
 interface Conversation extends DialOptions {
   readonly policy: ClientPolicy;
   readonly connection: UpstreamConnection;
-  readonly tls: TlsClientOptions | undefined;
+  /** How TLS is begun, or what to do instead on a connection that cannot. */
+  readonly secure: TlsClientOptions | Effect.Effect<UpstreamConnection, LegDown> | undefined;
 }
 
 /** Walks the client transitions to `ready` or `fail`. */
@@ -229,11 +242,16 @@ function converse(
       down("sent octets behind its reply to STARTTLS");
       return;
     }
-    if (c.tls === undefined) {
+    if (c.secure === undefined) {
       down("asked for TLS twice");
       return;
     }
-    connection.duplex.upgradeClient(c.tls, (error) => {
+    if (Effect.isEffect(c.secure)) {
+      connection.destroy("offers STARTTLS now");
+      resume(c.secure);
+      return;
+    }
+    connection.duplex.upgradeClient(c.secure, (error) => {
       if (error !== undefined) {
         down(`${handshakeFailed}: ${error.message}`);
         return;

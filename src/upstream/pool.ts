@@ -28,6 +28,8 @@ export interface ServerState {
   restsUntil: number;
   /** From its last EHLO. */
   extensions: Extensions | undefined;
+  /** The last connection stayed in plain text, for want of an offer of STARTTLS. */
+  plain: boolean;
   readonly idle: UpstreamConnection[];
 }
 
@@ -67,6 +69,7 @@ export class Pool {
         failures: 0,
         restsUntil: 0,
         extensions: undefined,
+        plain: false,
         idle: [],
       }));
   }
@@ -229,9 +232,10 @@ export class Pool {
           }),
       );
     }
-    return Effect.matchEffect(dial(this.#options, server.server, identity), {
+    return Effect.matchEffect(dial(this.#options, server.server, identity, server.plain), {
       onSuccess: (connection) => {
         server.extensions = connection.extensions;
+        server.plain = !connection.secure && !connection.extensions.starttls;
         this.succeeded(server);
         return Effect.succeed({ connection, server, reused: false });
       },

@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { passwords } from "../../src/pipeline/passwords.ts";
-import { nodeNetwork } from "../../src/runtime/node_net.ts";
+import { systemNetwork } from "../../src/runtime/system_net.ts";
 import { memoryNetwork } from "../../src/transport/memory.ts";
 import { parseDialogue } from "../support/dialogue.ts";
 import { transportsOf } from "../support/dialogue_config.ts";
@@ -30,7 +30,7 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".dialogue
             startPostern(toml, { prepare, ...options });
           if (transport === "memory") {
             const network = memoryNetwork(split === undefined ? {} : { split });
-            const { connect } = nodeNetwork();
+            const { connect } = systemNetwork();
             await runDialogue(dialogue, {
               network,
               start: start({ network: { ...network, connect } }),

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect";
 import assert from "node:assert/strict";
-import { nodeNetwork } from "../../src/runtime/node_net.ts";
+import { systemNetwork } from "../../src/runtime/system_net.ts";
 import type { Timeouts, UpstreamSettings } from "../../src/settings/settings.ts";
 import { type Deadline, Deadlines } from "../../src/transport/deadlines.ts";
 import {
@@ -132,7 +132,7 @@ export class World implements AsyncDisposable {
       ...settings,
     };
     this.options = {
-      network: nodeNetwork(),
+      network: systemNetwork(),
       deadlines: this.deadlines,
       upstream: this.settings,
       hostname: "edge.test",
@@ -245,7 +245,7 @@ export class RawServer {
 
   async start(): Promise<void> {
     this.#port = await listening(
-      nodeNetwork(),
+      systemNetwork(),
       (duplex) => this.#accepted.push(probe(duplex)),
     );
   }

@@ -214,6 +214,28 @@ describe("R13: STARTTLS by policy", () => {
   });
 });
 
+describe("R23: a server that did not offer STARTTLS the last time", () => {
+  const again = async (w: World) =>
+    await outcome(dial(w.options, w.settings.servers[0] as SocketServer, undefined, true));
+
+  test("stays in plain text, on one connection", async () => {
+    await using w = await world({}, { tls: "opportunistic" });
+    const got = await again(w);
+    assert.ok("secure" in got);
+    assert.equal(got.secure, false);
+    assert.equal(w.verbs(), "EHLO");
+    got.quit();
+  });
+
+  test("and offers it now gets TLS", async () => {
+    await using w = await world({ tls: leaf }, { tls: "opportunistic" });
+    const got = await again(w);
+    assert.ok("secure" in got);
+    assert.equal(got.secure, true);
+    got.quit();
+  });
+});
+
 describe("implicit TLS", () => {
   const implicit = async (script: Script, options: WorldOptions): Promise<World> => {
     const w = await world({ ...script, implicitTls: true }, options);

@@ -8,7 +8,7 @@ import { tlsContexts, usesTls } from "../../assembly/tls.ts";
 import { reasonOf } from "../../assembly/start_failed.ts";
 import { readTextIfExists } from "../../runtime/files.ts";
 import { type CertificateFacts, inspectCertificate, loadIdentity } from "../../runtime/identity.ts";
-import { nodeNetwork } from "../../runtime/node_net.ts";
+import { systemNetwork } from "../../runtime/system_net.ts";
 import { visible } from "../../settings/problem.ts";
 import type { TlsIdentity } from "../../transport/duplex.ts";
 import type { Finding } from "./report.ts";
@@ -42,7 +42,7 @@ export async function checkCertificates(loaded: LoadedConfiguration): Promise<Fi
   }
   if (identities.length < certificates.length) return findings;
   try {
-    await tlsContexts(settings, nodeNetwork(), identities);
+    await tlsContexts(settings, systemNetwork(), identities);
   } catch (cause) {
     const at = settings.tls.clientCa === undefined ? "tls" : "tls.client_ca";
     findings.push({ status: "wrong", subject: "", detail: place(at, reasonOf(cause)) });

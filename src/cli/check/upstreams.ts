@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Option from "effect/Option";
 import { makeUpstreams } from "../../assembly/upstreams.ts";
-import { nodeNetwork } from "../../runtime/node_net.ts";
+import { systemNetwork } from "../../runtime/system_net.ts";
 import { every } from "../../runtime/timers.ts";
 import { visible } from "../../settings/problem.ts";
 import type { Settings, UpstreamSettings } from "../../settings/settings.ts";
@@ -29,7 +29,7 @@ export async function checkUpstreams(loaded: LoadedConfiguration): Promise<Findi
   const stopTicking = every(250, () => deadlines.tick(Date.now()));
   try {
     const made = await Effect.runPromiseExit(
-      makeUpstreams(settings, { network: nodeNetwork(), deadlines, now: Date.now }),
+      makeUpstreams(settings, { network: systemNetwork(), deadlines, now: Date.now }),
     );
     if (Exit.isFailure(made)) {
       const failed = Option.getOrUndefined(Cause.findErrorOption(made.cause));

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import { type RunningPostern, startPostern } from "../../postern.ts";
-import { nodeNetwork } from "../../runtime/node_net.ts";
+import { systemNetwork } from "../../runtime/system_net.ts";
 import type { TransactionRecord } from "../../server/record.ts";
 import type { Settings } from "../../settings/settings.ts";
 import type { DemoFolder, Ports } from "./folder.ts";
@@ -36,7 +36,7 @@ export async function startDemo(
   io: CliIo,
   hooks: DemoHooks,
 ): Promise<DemoServer> {
-  const ports = await choosePorts(nodeNetwork());
+  const ports = await choosePorts(systemNetwork());
   try {
     return await startOn(ports, folder, io, hooks);
   } catch (error) {
