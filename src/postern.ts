@@ -10,8 +10,10 @@ import { configurationFailed, reasonOf, StartFailed } from "./assembly/start_fai
 import { serverTls } from "./assembly/tls.ts";
 import { makeUpstreams } from "./assembly/upstreams.ts";
 import type { Pipeline } from "./pipeline/pipeline.ts";
-import { systemNetwork } from "./runtime/system_net.ts";
+import { resolvePath } from "./runtime/paths.ts";
 import { dropPrivileges } from "./runtime/process.ts";
+import { SpillFiles } from "./runtime/spill_files.ts";
+import { systemNetwork } from "./runtime/system_net.ts";
 import { every, later } from "./runtime/timers.ts";
 import type { TransactionRecord } from "./server/record.ts";
 import { ListenFailed, type RunningServer, startServer } from "./server/server.ts";
@@ -20,6 +22,7 @@ import type { Settings } from "./settings/settings.ts";
 import { type Log, makeLog } from "./telemetry/log.ts";
 import { Deadlines } from "./transport/deadlines.ts";
 import type { Network } from "./transport/duplex.ts";
+import type { SpillStore } from "./transport/spill.ts";
 import type { Upstreams } from "./upstream/upstreams.ts";
 
 export { StartFailed, type StartProblem } from "./assembly/start_failed.ts";
@@ -30,6 +33,8 @@ export interface PosternOptions {
   /** Takes whole lines of the log. */
   readonly writeLog: (text: string) => void;
   readonly network?: Network;
+  /** Where held bodies go that are too large for memory; default: `held` in the data folder. */
+  readonly spill?: SpillStore;
   readonly now?: () => number;
   /** Milliseconds between two looks at the deadlines; default 500. */
   readonly tick?: number;
@@ -74,6 +79,7 @@ export function startPostern(
     // The first look makes the mailbox folder, which must belong to the user that fills it: after the change of users.
     const look = firstContact(upstreams, log);
     if (settings.user === undefined) yield* look;
+    const spillFiles = new SpillFiles(resolvePath(settings.dataDir, "held"));
     const server = yield* Effect.mapError(
       startServer({
         settings,
@@ -81,6 +87,7 @@ export function startPostern(
         pipeline,
         upstreams,
         deadlines,
+        spill: options.spill ?? spillFiles,
         log,
         now,
         idPrefix: `${Math.trunc(now() / 1000).toString(36)}-`,
@@ -98,6 +105,7 @@ export function startPostern(
       });
       yield* look;
     }
+    yield* Effect.promise(() => spillFiles.sweep());
     return {
       log,
       pipeline,

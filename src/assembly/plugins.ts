@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { bundled } from "../../plugins/mod.ts";
-import { compilePipeline, type LoadedPlugin } from "../pipeline/compile.ts";
+import { compilePipeline } from "../pipeline/compile.ts";
 import { loadPlugins } from "../pipeline/load.ts";
 import { passwords } from "../pipeline/passwords.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
@@ -30,11 +30,6 @@ export function startPlugins(
         importModule: (use) => importModule(use, settings.baseDir),
       })
     );
-    const held = loaded.filter((one: LoadedPlugin) => one.exports.manifest?.holdBody === true)
-      .map(({ settings: { path } }) => ({
-        pluginPath: path,
-        message: "The plugin needs held bodies (`holdBody`), which this version does not have",
-      }));
     // Those that loaded are started although others did not: everything that is wrong is told at once.
     const compiled = yield* Effect.match(
       compilePipeline(loaded, {
@@ -61,7 +56,7 @@ export function startPlugins(
       },
     );
     const { pipeline } = compiled;
-    const wrong = [...problems, ...held, ...compiled.problems];
+    const wrong = [...problems, ...compiled.problems];
     if (pipeline === undefined || wrong.length > 0) {
       yield* Effect.promise(async () => await pipeline?.close());
       return yield* pluginProblems(wrong);

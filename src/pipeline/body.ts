@@ -7,11 +7,21 @@
  */
 import * as Clock from "effect/Clock";
 import * as Effect from "effect/Effect";
+import type { HeaderView } from "../plugin/facts.ts";
 import type { BodyHooks } from "../plugin/module.ts";
+import type { HeaderEdit } from "../wire/headers.ts";
 import { combine, isRefusal, type Outcome, outcomeOf, PASS, type Refusal } from "./algebra.ts";
 import { type HookAnswer, Nonsense, readAnswer } from "./answer.ts";
 import { failureVerdict, OverBudget } from "./failure.ts";
-import { CallContext, isThenable, PendingAnswer, swallow, TxContext } from "./hook.ts";
+import { closeDraft, HeaderDraft } from "./header_draft.ts";
+import {
+  CallContext,
+  DraftContext,
+  EndContext,
+  isThenable,
+  PendingAnswer,
+  swallow,
+} from "./hook.ts";
 import { type CompiledPlugin, failed, type Host, settle, type Step } from "./phase.ts";
 import { Tee } from "./tee.ts";
 import type { Transaction } from "./transaction.ts";
@@ -46,7 +56,7 @@ interface Scan {
 interface Runner {
   readonly plugin: CompiledPlugin;
   readonly hooks: BodyHooks;
-  readonly context: TxContext;
+  readonly context: EndContext;
   readonly scan: Scan | undefined;
   /** A hook broke and its failure is passed over. */
   off: boolean;
@@ -60,24 +70,32 @@ export class BodyRun implements BodyPipeline {
   readonly #host: Host;
   readonly #tx: Transaction;
   readonly #runners: Runner[] = [];
+  /** Where the body is held. */
+  readonly #header: HeaderView | undefined;
   readonly #startedAt: number;
   #fault: BodyFault | undefined;
 
-  constructor(host: Host, tx: Transaction, steps: readonly Step<BodyHooks>[]) {
+  constructor(
+    host: Host,
+    tx: Transaction,
+    steps: readonly Step<BodyHooks>[],
+    header: HeaderView | undefined,
+  ) {
     this.#host = host;
     this.#tx = tx;
+    this.#header = header;
     this.#startedAt = host.now();
     let observeOnly = true;
     for (const { plugin, hook } of steps) {
       if (hook.transform !== undefined && !plugin.shadow) observeOnly = false;
-      const context = new TxContext(tx.facts);
+      const context = new EndContext(tx.facts, header && new HeaderDraft(header));
       const scan = hook.scan === undefined ? undefined : this.#startScan(hook, context);
       this.#runners.push({ plugin, hooks: hook, context, scan, off: false, changed: false });
     }
     this.observeOnly = observeOnly;
   }
 
-  #startScan(hooks: BodyHooks, context: TxContext): Scan {
+  #startScan(hooks: BodyHooks, context: EndContext): Scan {
     const tee = new Tee();
     const scan: Scan = { tee, answer: { cause: undefined } };
     try {
@@ -184,11 +202,12 @@ export class BodyRun implements BodyPipeline {
   #verdicts(): Outcome {
     let outcome = PASS;
     const ms = this.#host.now() - this.#startedAt;
-    for (const { plugin, scan } of this.#runners) {
+    for (const { plugin, scan, context } of this.#runners) {
       if (scan === undefined) continue;
       const { answer } = scan;
       let verdict: HookAnswer;
       let failure: string | undefined;
+      let edits: readonly HeaderEdit[] | undefined;
       try {
         if (answer instanceof PendingAnswer) {
           if (answer.state === "rejected") throw answer.value;
@@ -198,7 +217,9 @@ export class BodyRun implements BodyPipeline {
         } else {
           verdict = answer;
         }
+        edits = this.#edits(context, !plugin.shadow);
       } catch (cause) {
+        this.#edits(context, false);
         const asynchronous = answer instanceof PendingAnswer;
         ({ verdict, message: failure } = failed(
           this.#host,
@@ -211,10 +232,15 @@ export class BodyRun implements BodyPipeline {
       }
       outcome = combine(
         outcome,
-        settle(this.#host, plugin, "body", this.#tx, verdict, ms, failure, undefined),
+        settle(this.#host, plugin, "body", this.#tx, verdict, ms, failure, edits),
       );
     }
     return outcome;
+  }
+
+  #edits(context: EndContext, commit: boolean): readonly HeaderEdit[] | undefined {
+    const header = this.#header;
+    return header && closeDraft(header, DraftContext.draftOf(context), commit);
   }
 
   cancel(): void {

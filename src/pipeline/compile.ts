@@ -160,7 +160,7 @@ function compiledOf({ settings, exports }: LoadedPlugin, plugin: Plugin, name: s
     onError: settings.onError ?? plugin.onError ?? "tempfail",
     budget: settings.budget,
     listeners: settings.listeners,
-    holdBody: exports.manifest?.holdBody === true,
+    holdBody: plugin.holdBody ?? exports.manifest?.holdBody === true,
     hooks: plugin.hooks,
   };
   return compiled;

@@ -80,8 +80,19 @@ export class HeaderDraft implements HeaderView {
   }
 }
 
-/** Makes the edits in the driver's view. */
-export function applyEdits(view: HeaderView, edits: readonly HeaderEdit[]): void {
+/** The draft's edits; made in the driver's view where they are committed. */
+export function closeDraft(
+  view: HeaderView,
+  draft: HeaderDraft | undefined,
+  commit: boolean,
+): readonly HeaderEdit[] | undefined {
+  if (draft === undefined) return undefined;
+  const edits = HeaderDraft.close(draft);
+  if (commit) applyEdits(view, edits);
+  return edits;
+}
+
+function applyEdits(view: HeaderView, edits: readonly HeaderEdit[]): void {
   for (const edit of edits) {
     switch (edit.edit) {
       case "prepend":

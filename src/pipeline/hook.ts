@@ -7,10 +7,11 @@
  * @module
  */
 import * as Effect from "effect/Effect";
-import type { HookContext, TransactionContext } from "../plugin/module.ts";
-import type { SessionFacts, TransactionFacts } from "../plugin/facts.ts";
+import type { ContentContext, HookContext, TransactionContext } from "../plugin/module.ts";
+import type { HeaderView, SessionFacts, TransactionFacts } from "../plugin/facts.ts";
 import type { MailParams, RcptParams } from "../wire/params.ts";
 import { OverBudget } from "./failure.ts";
+import type { HeaderDraft } from "./header_draft.ts";
 
 /** A context whose signal can be aborted; the controller is made when a plugin first reads the signal. */
 export class CallContext implements HookContext {
@@ -55,6 +56,28 @@ export class MailContext extends TxContext {
 export class RcptContext extends TxContext {
   constructor(tx: TransactionFacts, readonly params: RcptParams) {
     super(tx);
+  }
+}
+
+/** The context of hooks that may edit the header: each call has a draft of its own. */
+export class DraftContext extends TxContext {
+  readonly #draft: HeaderDraft | undefined;
+
+  constructor(tx: TransactionFacts, draft: HeaderDraft | undefined) {
+    super(tx);
+    this.#draft = draft;
+  }
+
+  /** The call's draft; undefined where there is no header to edit. */
+  static draftOf(context: CallContext): HeaderDraft | undefined {
+    return context instanceof DraftContext ? context.#draft : undefined;
+  }
+}
+
+/** The context of `end` and of body hooks. */
+export class EndContext extends DraftContext implements ContentContext {
+  get header(): HeaderView | undefined {
+    return DraftContext.draftOf(this);
   }
 }
 

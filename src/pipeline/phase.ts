@@ -60,8 +60,8 @@ export interface Question<H> {
   readonly tx: Transaction | undefined;
   context(): CallContext;
   ask(hook: H, context: CallContext): unknown;
-  /** The hook has answered, well (`commit`) or not: what it edited. */
-  edits?(commit: boolean): readonly HeaderEdit[];
+  /** The hook of this context has answered, well (`commit`) or not: what it edited. */
+  edits?(context: CallContext, commit: boolean): readonly HeaderEdit[] | undefined;
 }
 
 /** Synchronous hooks without an opinion stand in the trace only when they took longer, in milliseconds. */
@@ -200,12 +200,12 @@ function advance<H>(
       const answer = question.ask(hook, context);
       if (answer !== undefined && isThenable(answer)) {
         const pending = new PendingAnswer(answer, context, host.pending);
-        return waitFor(host, question, steps, i, outcome, pending, before);
+        return waitFor(host, question, steps, i, outcome, context, pending, before);
       }
       verdict = readAnswer(stage, answer);
-      edits = question.edits?.(!plugin.shadow);
+      edits = question.edits?.(context, !plugin.shadow);
     } catch (cause) {
-      question.edits?.(false);
+      question.edits?.(context, false);
       ({ verdict, message: failure } = failed(host, plugin, stage, tx, cause, false));
     }
     const after = host.now();
@@ -225,6 +225,7 @@ function waitFor<H>(
   steps: readonly Step<H>[],
   index: number,
   outcome: Outcome,
+  context: CallContext,
   pending: PendingAnswer,
   before: number,
 ): Effect.Effect<Outcome> {
@@ -237,9 +238,9 @@ function waitFor<H>(
     try {
       if (pending.state === "rejected") throw pending.value;
       verdict = readAnswer(stage, pending.value);
-      edits = question.edits?.(!plugin.shadow);
+      edits = question.edits?.(context, !plugin.shadow);
     } catch (cause) {
-      question.edits?.(false);
+      question.edits?.(context, false);
       ({ verdict, message: failure } = failed(host, plugin, stage, tx, cause, true));
     }
     const ms = host.now() - before;

@@ -59,8 +59,10 @@ export type Answered = Outcome | Effect.Effect<Outcome>;
 export interface SessionPipeline {
   /** As {@linkcode Pipeline.stages}, for this listener. */
   readonly stages: Stages;
-  /** Some plugin needs the verdict of the content before the header block goes on. */
+  /** Some plugin may need the verdict of the content before the header block goes on. */
   readonly holdBody: boolean;
+  /** Some plugin needs it for this transaction; asked when all recipients are known. */
+  holds(tx: Transaction): boolean;
   /** Decisions outside transactions. */
   readonly trace: DecisionTrace;
   connect(): Answered;
@@ -72,10 +74,10 @@ export interface SessionPipeline {
   data(tx: Transaction): Answered;
   /** Edits are made in `header` when the outcome is there. */
   header(tx: Transaction, header: HeaderView): Answered;
-  /** Call it once per transaction, when the content begins. Undefined: no plugin has body hooks. */
-  body(tx: Transaction): BodyPipeline | undefined;
-  /** Also brings forward what the body's scanners ruled. */
-  end(tx: Transaction): Answered;
+  /** Call it once per transaction, when the content begins. Undefined: no plugin has body hooks. `header`: as in `end`. */
+  body(tx: Transaction, header?: HeaderView): BodyPipeline | undefined;
+  /** Also brings forward what the body's scanners ruled. `header`: the block of a held body; edits are made in it. */
+  end(tx: Transaction, header?: HeaderView): Answered;
   /** Another text or code of the same class; else the same object. */
   reply(reply: Reply): Reply;
   opened(): void;

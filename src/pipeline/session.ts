@@ -5,7 +5,6 @@
 import * as Effect from "effect/Effect";
 import type { HeaderView, SessionFacts } from "../plugin/facts.ts";
 import type { Authenticator, BodyHooks, Credentials, Hooks, Observers } from "../plugin/module.ts";
-import type { HeaderEdit } from "../wire/headers.ts";
 import type { MailParams, RcptParams } from "../wire/params.ts";
 import type { Mailbox, ReversePath } from "../wire/path.ts";
 import type { Reply } from "../wire/reply.ts";
@@ -13,9 +12,11 @@ import { isRefusal, type Outcome, PASS, PASS_VERDICT, type SymbolPoints } from "
 import { authenticate } from "./auth.ts";
 import { BodyRun } from "./body.ts";
 import type { PluginFailure } from "./failure.ts";
-import { applyEdits, HeaderDraft } from "./header_draft.ts";
+import { closeDraft, HeaderDraft } from "./header_draft.ts";
 import {
   CallContext,
+  DraftContext,
+  EndContext,
   MailContext,
   PendingAnswer,
   RcptContext,
@@ -146,7 +147,11 @@ export class SessionRun implements SessionPipeline, Host {
 
   data(tx: Transaction): Answered {
     const steps = this.#plan.data;
-    return steps.length === 0 ? PASS : runPhase(this, contentQuestion("data", tx), steps);
+    return steps.length === 0 ? PASS : runPhase(this, dataQuestion(tx), steps);
+  }
+
+  holds(_tx: Transaction): boolean {
+    return this.holdBody;
   }
 
   header(tx: Transaction, header: HeaderView): Answered {
@@ -154,18 +159,18 @@ export class SessionRun implements SessionPipeline, Host {
     return steps.length === 0 ? PASS : runPhase(this, headerQuestion(tx, header), steps);
   }
 
-  body(tx: Transaction): BodyPipeline | undefined {
+  body(tx: Transaction, header?: HeaderView): BodyPipeline | undefined {
     const steps = this.#plan.body;
-    return steps.length === 0 ? undefined : new BodyRun(this, tx, steps);
+    return steps.length === 0 ? undefined : new BodyRun(this, tx, steps, header);
   }
 
-  end(tx: Transaction): Answered {
+  end(tx: Transaction, header?: HeaderView): Answered {
     const steps = this.#plan.end;
     const soFar = tx.ruling === PASS_VERDICT
       ? PASS
       : { ...PASS, verdict: tx.ruling, plugin: tx.ruledBy };
     if (steps.length === 0 || isRefusal(soFar.verdict)) return soFar;
-    return runPhase(this, contentQuestion("end", tx), steps, soFar);
+    return runPhase(this, endQuestion(tx, header), steps, soFar);
   }
 
   reply(reply: Reply): Reply {
@@ -228,13 +233,10 @@ function kept(answered: Answered, keep: (outcome: Outcome) => void): Answered {
   return answered;
 }
 
-function contentQuestion(
-  stage: "data" | "end",
-  tx: Transaction,
-): Question<NonNullable<Hooks["data"]>> {
+function dataQuestion(tx: Transaction): Question<NonNullable<Hooks["data"]>> {
   const { facts } = tx;
   return {
-    stage,
+    stage: "data",
     tx,
     context: () => new TxContext(facts),
     ask: (hook, context) => hook(facts, context as TxContext),
@@ -245,16 +247,28 @@ function headerQuestion(
   tx: Transaction,
   header: HeaderView,
 ): Question<NonNullable<Hooks["header"]>> {
-  let draft: HeaderDraft | undefined;
   return {
     stage: "header",
     tx,
-    context: () => new TxContext(tx.facts),
-    ask: (hook, context) => hook(draft = new HeaderDraft(header), context as TxContext),
-    edits: (commit): readonly HeaderEdit[] => {
-      const edits = HeaderDraft.close(draft!);
-      if (commit) applyEdits(header, edits);
-      return edits;
-    },
+    context: () => new DraftContext(tx.facts, new HeaderDraft(header)),
+    ask: (hook, context) => hook(DraftContext.draftOf(context)!, context as DraftContext),
+    edits: (context, commit) => closeDraft(header, DraftContext.draftOf(context), commit),
+  };
+}
+
+/** `header`: where the body is held, and the header with it. */
+function endQuestion(
+  tx: Transaction,
+  header: HeaderView | undefined,
+): Question<NonNullable<Hooks["end"]>> {
+  const { facts } = tx;
+  return {
+    stage: "end",
+    tx,
+    context: () => new EndContext(facts, header && new HeaderDraft(header)),
+    ask: (hook, context) => hook(facts, context as EndContext),
+    ...(header === undefined ? {} : {
+      edits: (context, commit) => closeDraft(header, DraftContext.draftOf(context), commit),
+    }),
   };
 }

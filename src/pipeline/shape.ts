@@ -35,7 +35,7 @@ function isRecord(value: unknown): value is Raw {
 export function shapeOf(value: unknown): Shaped {
   if (!isRecord(value)) return { wrong: ["The plugin function must return an object"] };
   const wrong: string[] = [];
-  const { name, onError, hooks, close } = value;
+  const { name, onError, hooks, holdBody, close } = value;
   if (typeof name !== "string" || !NAME.test(name)) {
     wrong.push("The plugin's name must consist of a-z, 0-9 and -");
   }
@@ -43,6 +43,9 @@ export function shapeOf(value: unknown): Shaped {
     onError !== undefined && onError !== "pass" && onError !== "tempfail" && onError !== "refuse"
   ) {
     wrong.push('The plugin\'s onError must be "pass", "tempfail" or "refuse"');
+  }
+  if (holdBody !== undefined && typeof holdBody !== "boolean") {
+    wrong.push("The plugin's holdBody must be true or false");
   }
   if (close !== undefined && typeof close !== "function") {
     wrong.push("The plugin's close must be a function");
@@ -54,6 +57,7 @@ export function shapeOf(value: unknown): Shaped {
     name,
     hooks: copy,
     ...(onError === undefined ? {} : { onError }),
+    ...(holdBody === undefined ? {} : { holdBody }),
     ...(close === undefined ? {} : { close: (close as Anything).bind(value) }),
   };
   return { plugin: plugin as Plugin };

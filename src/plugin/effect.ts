@@ -27,11 +27,11 @@ import type { Identity } from "./facts.ts";
 import type {
   Authenticator,
   BodyHooks,
+  ContentContext,
   HookContext,
   Hooks,
   Plugin,
   PluginModule,
-  TransactionContext,
 } from "./module.ts";
 import type { Defer, Refuse, Verdict } from "./verdict.ts";
 
@@ -76,7 +76,7 @@ export interface EffectHooks<R = never> extends Pick<Hooks, "reply" | "on"> {
   readonly body?: Pick<BodyHooks, "transform" | "observe"> & {
     readonly scan?: (
       content: AsyncIterable<Uint8Array>,
-      context: TransactionContext,
+      context: ContentContext,
     ) => EffectAnswer<R>;
   };
   /** The content is complete; before the dot goes upstream. */
@@ -84,7 +84,7 @@ export interface EffectHooks<R = never> extends Pick<Hooks, "reply" | "on"> {
 }
 
 /** One plugin instance of this door; its resources are its layer's. */
-export interface EffectPlugin<R = never> extends Pick<Plugin, "name" | "onError"> {
+export interface EffectPlugin<R = never> extends Pick<Plugin, "name" | "onError" | "holdBody"> {
   /** By stage. */
   readonly hooks: EffectHooks<R>;
 }
@@ -119,6 +119,7 @@ export function fromEffect<R, Options>(
       return {
         name: plugin.name,
         ...(plugin.onError === undefined ? {} : { onError: plugin.onError }),
+        ...(plugin.holdBody === undefined ? {} : { holdBody: plugin.holdBody }),
         hooks: plainHooks(plugin.hooks, run),
         close: () => runtime.dispose(),
       };

@@ -30,6 +30,15 @@ export interface TransactionContext extends HookContext {
   readonly tx: TransactionFacts;
 }
 
+/** Given to hooks that judge the whole content: `body.scan` and `end`. */
+export interface ContentContext extends TransactionContext {
+  /**
+   * The header block, where the body is held: edits made here are applied when every verdict is in, before a single octet
+   * goes upstream. Undefined where no plugin of this transaction holds the body: then the header has gone already.
+   */
+  readonly header?: HeaderView | undefined;
+}
+
 /** Credentials that a client gave. */
 export interface Credentials {
   /** `PLAIN` and `LOGIN` give a password. */
@@ -55,7 +64,7 @@ export interface BodyHooks {
   /** Synchronous; sees each chunk as {@linkcode BodyHooks.transform} would, and cannot change it: cheaper than a transform. The chunk must not be kept. */
   readonly observe?: (chunk: Uint8Array, context: TransactionContext) => void;
   /** A judge of the whole body, fed from a bounded tee; its verdict gates the dot. */
-  readonly scan?: (content: AsyncIterable<Uint8Array>, context: TransactionContext) => Answer;
+  readonly scan?: (content: AsyncIterable<Uint8Array>, context: ContentContext) => Answer;
 }
 
 /** Stages; each is optional, and a stage without hooks costs nothing. */
@@ -83,7 +92,7 @@ export interface Hooks {
   /** The content, as it comes. */
   readonly body?: BodyHooks;
   /** The content is complete; before the dot goes upstream. */
-  readonly end?: (tx: TransactionFacts, context: TransactionContext) => Answer;
+  readonly end?: (tx: TransactionFacts, context: ContentContext) => Answer;
   /** Every reply on its way to the client: return another text or code of the same class, or nothing. */
   readonly reply?: (
     reply: Reply,
@@ -121,6 +130,8 @@ export interface Plugin {
   readonly onError?: "pass" | "tempfail" | "refuse";
   /** By stage. */
   readonly hooks: Hooks;
+  /** Needs the verdict of the whole content before the header goes on, as {@linkcode Manifest.holdBody}, but by its options. */
+  readonly holdBody?: boolean;
   /** Called when the generation ends. */
   readonly close?: () => void | Promise<void>;
 }

@@ -69,6 +69,7 @@ export const answers = {
   loop: reply(554, "5.4.6", "Too many hops, this message is looping"),
   bareNewline: reply(554, "5.6.0", "Bare CR, bare LF and NUL are not accepted in content"),
   longLine: reply(554, "5.6.0", "Text line is too long"),
+  noStorage: reply(452, "4.3.1", "Insufficient system storage, try again later"),
   upstreamStalled: reply(451, "4.4.2", "Upstream does not take the message, try again later"),
   accepted: reply(250, "2.0.0", "Ok"),
   internal: reply(451, "4.3.0", "Temporary failure, try again later"),

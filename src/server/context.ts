@@ -8,6 +8,7 @@ import type { ListenerSettings, Settings } from "../settings/settings.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Deadlines } from "../transport/deadlines.ts";
 import type { TlsServerContext } from "../transport/duplex.ts";
+import type { SpillStore } from "../transport/spill.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
 import type { Reply } from "../wire/reply.ts";
 import type { Facts } from "./facts.ts";
@@ -31,6 +32,8 @@ export interface ServerContext {
   readonly pipeline: Pipeline;
   readonly upstreams: Upstreams;
   readonly deadlines: Deadlines;
+  /** Where held bodies go that are too large for memory. */
+  readonly spill: SpillStore;
   readonly log: Log;
   /** Wall clock, milliseconds. */
   readonly now: () => number;

@@ -11,6 +11,8 @@ export type Fate =
   | "refused"
   | "deferred"
   | "discarded"
+  /** Another upstream has it than the one of its recipients: a policy said so. */
+  | "quarantined"
   /** The client went or was cut off before the end of the content. */
   | "aborted"
   /** The upstream was lost after the dot: it may have the message. */
@@ -28,6 +30,8 @@ export interface TransactionRecord {
   /** What the upstream said to the dot, or why there was no answer. */
   readonly upstreamReply: Reply | undefined;
   readonly cause: string | undefined;
+  /** Where the content was held until every verdict was in; undefined: it went through as it came. */
+  readonly held: "memory" | "file" | undefined;
   /** Milliseconds from MAIL to the end. */
   readonly ms: number;
 }

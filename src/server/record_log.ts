@@ -27,6 +27,7 @@ export function logRecord(log: Log, record: TransactionRecord): void {
       ? undefined
       : `${upstreamReply.code} ${upstreamReply.enhanced ?? ""} ${upstreamReply.lines.join(" ")}`,
     cause: record.cause,
+    held: record.held,
     ms: record.ms,
   });
 }

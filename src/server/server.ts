@@ -18,6 +18,7 @@ import type {
   TlsServerContext,
   TransportError,
 } from "../transport/duplex.ts";
+import type { SpillStore } from "../transport/spill.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
 import { formatReply } from "../wire/reply.ts";
 import { Admission } from "./admission.ts";
@@ -50,6 +51,8 @@ export interface ServerOptions {
   readonly pipeline: Pipeline;
   readonly upstreams: Upstreams;
   readonly deadlines: Deadlines;
+  /** Where held bodies go that are too large for memory. */
+  readonly spill: SpillStore;
   readonly log: Log;
   readonly now: () => number;
   /** Unique per process start; begins every session id. */
@@ -100,12 +103,13 @@ class Server implements RunningServer {
   constructor(options: ServerOptions) {
     this.#options = options;
     this.#admission = new Admission(options.settings.limits);
-    const { settings, pipeline, upstreams, deadlines, log, now, authDelay } = options;
+    const { settings, pipeline, upstreams, deadlines, spill, log, now, authDelay } = options;
     this.#context = {
       settings,
       pipeline,
       upstreams,
       deadlines,
+      spill,
       log,
       now,
       authDelay,

@@ -3,7 +3,6 @@
  * transfer; the end recorded. One route a transaction: a recipient of another one is asked to come again (452 4.5.3).
  * @module
  */
-import * as Effect from "effect/Effect";
 import { isRefusal, type Outcome } from "../pipeline/algebra.ts";
 import { Transaction } from "../pipeline/transaction.ts";
 import type { Rewrite } from "../plugin/verdict.ts";
@@ -11,11 +10,14 @@ import type { Ask } from "../session/server.ts";
 import type { Leg, LegDown } from "../upstream/leg.ts";
 import { type Mailbox, parseMailbox, type ReversePath } from "../wire/path.ts";
 import type { Reply } from "../wire/reply.ts";
-import { answers, downReply, refusalReply, relayed, type Stage } from "./answers.ts";
+import { answers, refusalReply, relayed, type Stage } from "./answers.ts";
 import type { ServerContext } from "./context.ts";
+import type { Ending } from "./ending.ts";
+import { HeldBody } from "./held_body.ts";
+import { judgeAll, withDown } from "./judged.ts";
 import type { Fate } from "./record.ts";
 import type { Session } from "./session.ts";
-import { type Ending, Transfer } from "./transfer.ts";
+import { Transfer } from "./transfer.ts";
 
 type MailAsk = Extract<Ask, { ask: "mail" }>;
 type RcptAsk = Extract<Ask, { ask: "rcpt" }>;
@@ -31,6 +33,8 @@ export class TransactionRun {
   readonly #startedAt: number;
   #leg: Leg | undefined;
   #transfer: Transfer | undefined;
+  /** The content is held here until every verdict is in. */
+  #held: HeldBody | undefined;
   #bdat: BdatAsk | undefined;
   #recorded = false;
 
@@ -89,7 +93,7 @@ export class TransactionRun {
     });
   }
 
-  /** DATA: our 354 only after the leg's. */
+  /** DATA: our 354 only after the leg's, but for a held body: nobody but us takes that before its verdict. */
   data(ask: DataAsk): void {
     this.#open(ask, (answer) => {
       this.#session.say(ask, answer);
@@ -207,7 +211,7 @@ export class TransactionRun {
     const [to] = targets;
     const judged = targets.length === 1
       ? leg.rcpt({ to: to as Mailbox, params: ask.params })
-      : judgeAll(leg, targets, ask);
+      : judgeAll(leg, targets, ask.params);
     this.#session.run(withDown(judged), ({ answer, down }) => {
       if (down !== undefined) this.#logDown(down);
       const shown = this.#shown(answer, down, "rcpt");
@@ -262,6 +266,12 @@ export class TransactionRun {
         }
         return;
       }
+      if (pipeline.holds(this.#tx)) {
+        const { spill, settings } = this.#context;
+        this.#held = new HeldBody(spill, settings.limits.heldMemory);
+        next(answers.startData);
+        return;
+      }
       this.#session.run(withDown(leg.data()), ({ answer, down }) => {
         if (down !== undefined) this.#logDown(down);
         if (answer.code === 354) {
@@ -290,11 +300,25 @@ export class TransactionRun {
         commit: (effect, done) => session.commit(effect, done),
         blocked: () => session.blocked(),
         resume: () => session.resume(),
+        deadlines: this.#context.deadlines,
+        stallMs: this.#context.settings.timeouts.upstreamData,
+        quarantineOf: ({ upstream }) => this.#quarantineOf(upstream),
+        reroute: (upstream) => {
+          this.#leg?.release();
+          return this.#leg = this.#openLeg(upstream);
+        },
       },
       this.#tx,
       leg,
       form,
+      this.#held,
     );
+  }
+
+  #quarantineOf(asked: string | undefined): string | undefined {
+    const { settings, upstreams } = this.#context;
+    const upstream = asked ?? settings.quarantine;
+    return upstream !== undefined && upstreams.has(upstream) ? upstream : undefined;
   }
 
   #limits(): { messageSize: number; headerSize: number; hops: number } {
@@ -306,15 +330,23 @@ export class TransactionRun {
     const ask: Ask = this.#bdat ?? { ask: "data" };
     this.#session.transactionOver();
     if (ending.down !== undefined) this.#logDown(ending.down);
-    const { refusedBy, upstreamReply, discarded } = ending;
+    const { refusedBy, upstreamReply, discarded, quarantined, trouble } = ending;
+    if (trouble !== undefined) {
+      this.#context.log.event("error", trouble, {
+        id: this.#tx.id,
+        plugin: quarantined === undefined ? undefined : this.#tx.ruledBy,
+      });
+    }
     const fate: Fate = ending.down?.phase === "dot"
       ? "unknown"
       : discarded !== undefined
       ? "discarded"
+      : quarantined !== undefined && ending.reply.code < 400
+      ? "quarantined"
       : fateOf(ending.reply);
     this.#record(fate, ending.reply, {
       ...(upstreamReply === undefined ? {} : { upstreamReply }),
-      cause: discarded ?? ending.down?.message ?? refusedBy?.text,
+      cause: discarded ?? trouble ?? ending.down?.message ?? quarantined ?? refusedBy?.text,
     });
     if (refusedBy?.verdict === "drop") this.#session.close(ending.reply);
     else this.#session.say(ask, ending.reply);
@@ -358,37 +390,16 @@ export class TransactionRun {
       server: server === "" ? undefined : server,
       upstreamReply: more.upstreamReply,
       cause: more.cause ?? more.refusedBy,
+      held: this.#held === undefined ? undefined : this.#held.onDisk ? "file" : "memory",
       ms: this.#context.now() - this.#startedAt,
     });
     const { pipeline } = this.#session;
-    if (fate === "delivered" && reply !== undefined) {
+    if ((fate === "delivered" || fate === "quarantined") && reply !== undefined) {
       pipeline.delivered(this.#tx, { upstream: this.#leg?.upstream ?? "", reply });
     } else if ((fate === "refused" || fate === "deferred") && reply !== undefined) {
       pipeline.refused(this.#tx, { stage: "end", reply });
     }
   }
-}
-
-/** A failure of the leg beside its reply, so that one path goes on with both. */
-function withDown(
-  judged: Effect.Effect<Reply, LegDown>,
-): Effect.Effect<{ readonly answer: Reply; readonly down: LegDown | undefined }> {
-  return Effect.match(judged, {
-    onSuccess: (answer) => ({ answer, down: undefined }),
-    onFailure: (down) => ({ answer: downReply(down), down }),
-  });
-}
-
-/** Several addresses in the place of one: the first refusal is the answer, so that none is lost unseen. */
-function judgeAll(
-  leg: Leg,
-  targets: readonly Mailbox[],
-  ask: RcptAsk,
-): Effect.Effect<Reply, LegDown> {
-  return Effect.map(
-    Effect.forEach(targets, (to) => leg.rcpt({ to, params: ask.params })),
-    (replies) => replies.find((r) => r.code >= 400) ?? (replies[0] as Reply),
-  );
 }
 
 function fateOf(reply: Reply): Fate {

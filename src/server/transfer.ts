@@ -1,24 +1,30 @@
 /**
  * The content of one message on its way from the receiver to the leg: header block collected and edited once, body passed
- * on as it comes, the dot held back until every verdict is in (R1, R3).
+ * on as it comes, the dot held back until every verdict is in (R1, R3). Where a policy needs the verdict before the header
+ * goes on, header and body are held and sent afterwards.
  *
  * Owns: the message from 354 to the answer. Never: an Effect or a promise per chunk; a copy where a view does.
  * A refused message is read to its end and thrown away, then answered.
  * @module
  */
 import * as Effect from "effect/Effect";
-import { isRefusal, type Outcome, type Refusal } from "../pipeline/algebra.ts";
+import { isRefusal, type Outcome } from "../pipeline/algebra.ts";
 import type { BodyPipeline } from "../pipeline/body.ts";
 import type { SessionPipeline } from "../pipeline/pipeline.ts";
 import type { Transaction } from "../pipeline/transaction.ts";
-import type { Leg, LegDown } from "../upstream/leg.ts";
+import type { Quarantine } from "../plugin/verdict.ts";
+import type { Deadlines } from "../transport/deadlines.ts";
+import type { Leg, LegRecipient } from "../upstream/leg.ts";
 import { LF } from "../wire/bytes.ts";
 import { stuff, Stuffer, unstuff, Unstuffer } from "../wire/dot.ts";
 import { findHeaderEnd, HeaderBlock, isHeadless } from "../wire/headers.ts";
 import type { Reply } from "../wire/reply.ts";
-import { HeadBuffer } from "./head_buffer.ts";
-import { Normalizer } from "./normalizer.ts";
 import { answers, downReply, refusalReply, relayed } from "./answers.ts";
+import { type Ending, holdFailed } from "./ending.ts";
+import { HeadBuffer } from "./head_buffer.ts";
+import type { HeldBody } from "./held_body.ts";
+import { sendHeld } from "./held_delivery.ts";
+import { Normalizer } from "./normalizer.ts";
 
 /** What a transfer needs of its session. */
 export interface TransferHost {
@@ -38,15 +44,18 @@ export interface TransferHost {
   resume(): void;
   /** The upstream's text may reach the client. */
   readonly passText: boolean;
+  readonly deadlines: Deadlines;
+  /** Milliseconds that the upstream may take nothing of a held body. */
+  readonly stallMs: number;
+  /** Name of the upstream that a quarantine means; undefined: there is none. */
+  quarantineOf(ruling: Quarantine): string | undefined;
+  /** Gives up the leg; another one, which knows no recipient yet. */
+  reroute(upstream: string): Leg;
 }
 
-/** How a message ended. */
-export interface Ending {
-  readonly reply: Reply;
-  readonly refusedBy?: Refusal;
-  readonly down?: LegDown;
-  readonly upstreamReply?: Reply;
-  readonly discarded?: string;
+/** Takes content on its way: a leg, or the place where it is held. */
+interface Sink {
+  write(chunk: Uint8Array): boolean;
 }
 
 const nothing = new Uint8Array(0);
@@ -55,7 +64,9 @@ const nothing = new Uint8Array(0);
 export class Transfer {
   readonly #host: TransferHost;
   readonly #tx: Transaction;
-  readonly #leg: Leg;
+  #leg: Leg;
+  readonly #held: HeldBody | undefined;
+  readonly #sink: Sink;
   /** `wire`: dots are stuffed already (DATA); `plain`: they are not (BDAT). */
   readonly #form: "wire" | "plain";
   /** The header block as far as it has come; undefined behind it. */
@@ -63,33 +74,53 @@ export class Transfer {
   #searched = 0;
   /** The text begins with a field, so it has a header. */
   #headed = false;
+  /** The header of a held body, and the block as it came. */
+  #header: { readonly fields: HeaderBlock; readonly block: Uint8Array } | undefined;
   #body: BodyPipeline | undefined;
   #unstuffer: Unstuffer | undefined;
   #stuffer: Stuffer | undefined;
   #normalizer: Normalizer | undefined;
   #ending: Ending | undefined;
   #blocked = false;
+  /** Another upstream has the message in the place of its recipients' one: for this reason. */
+  #quarantined: { readonly upstream: string; readonly reason: string } | undefined;
 
-  constructor(host: TransferHost, tx: Transaction, leg: Leg, form: "wire" | "plain") {
+  /** `held`: the content is held there until every verdict is in; the leg has not been asked for DATA then. */
+  constructor(
+    host: TransferHost,
+    tx: Transaction,
+    leg: Leg,
+    form: "wire" | "plain",
+    held: HeldBody | undefined,
+  ) {
     this.#host = host;
     this.#tx = tx;
     this.#leg = leg;
     this.#form = form;
-    leg.drained = () => {
-      if (!this.#blocked) return;
-      this.#blocked = false;
-      host.resume();
-    };
-    leg.failed = (down) => {
-      this.#end({ reply: downReply(down), down });
-      if (this.#blocked) {
-        this.#blocked = false;
-        host.resume();
-      }
-    };
+    this.#held = held;
+    this.#sink = held ?? leg;
+    const sink = held ?? leg;
+    sink.drained = () => this.#unblock();
+    if (held === undefined) {
+      leg.failed = (down) => {
+        this.#end({ reply: downReply(down), down });
+        this.#unblock();
+      };
+    } else {
+      held.failed = (cause) => {
+        this.#end(holdFailed(cause));
+        this.#unblock();
+      };
+    }
   }
 
-  /** True: the leg is slower than the client; nothing may be pushed until `resume`. */
+  #unblock(): void {
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.#host.resume();
+  }
+
+  /** True: the leg, or the disk, is slower than the client; nothing may be pushed until `resume`. */
   get blocked(): boolean {
     return this.#blocked;
   }
@@ -128,16 +159,17 @@ export class Transfer {
     this.#judge(done);
   }
 
-  /** The leg has taken nothing for too long. */
+  /** The leg, or the disk, has taken nothing for too long. */
   stalled(): void {
     this.#blocked = false;
-    this.refuse(answers.upstreamStalled);
+    this.refuse(this.#held === undefined ? answers.upstreamStalled : answers.noStorage);
   }
 
   /** The message will not be complete: nothing of it is delivered. */
   abort(): void {
     this.#body?.cancel();
     this.#leg.release();
+    this.#held?.discard();
   }
 
   #end(ending: Ending): void {
@@ -146,6 +178,7 @@ export class Transfer {
     this.#head = undefined;
     this.#body?.cancel();
     this.#leg.release();
+    this.#held?.discard();
   }
 
   #collect(buffer: HeadBuffer, chunk: Uint8Array): void {
@@ -186,10 +219,14 @@ export class Transfer {
     }
     this.#settled(pipeline.header(this.#tx, header), (outcome) => {
       if (!this.#refused(outcome)) {
-        const plain = header.edited ? header.apply() : block;
-        this.#body = pipeline.body(this.#tx);
-        if (this.#form === "plain") this.#write(this.#stuffed(plain));
-        else this.#write(header.edited ? stuff(plain) : block);
+        if (this.#held !== undefined) {
+          this.#header = { fields: header, block };
+          this.#body = pipeline.body(this.#tx, header);
+        } else {
+          this.#body = pipeline.body(this.#tx);
+          if (this.#form === "plain") this.#write(this.#stuffed(header.apply()));
+          else this.#write(header.edited ? stuff(header.apply()) : block);
+        }
         if (rest.length > 0) this.#pass(rest);
       }
       then();
@@ -220,7 +257,7 @@ export class Transfer {
   }
 
   #write(octets: Uint8Array): void {
-    if (octets.length === 0 || this.#leg.write(octets)) return;
+    if (octets.length === 0 || this.#sink.write(octets)) return;
     if (!this.#blocked) this.#host.blocked();
     this.#blocked = true;
   }
@@ -237,46 +274,107 @@ export class Transfer {
         this.#judge(done);
         return;
       }
-      this.#settled(pipeline.end(this.#tx), (outcome) => {
+      this.#settled(pipeline.end(this.#tx, this.#header?.fields), (outcome) => {
         if (this.#refused(outcome) || this.#ruled()) this.#judge(done);
-        else this.#commit(done);
+        else if (this.#held === undefined) this.#commit(this.#tail(), done);
+        else this.#deliver(this.#held, done);
       });
     });
   }
 
-  /** A discard, or a quarantine that came too late to choose another upstream. */
+  /** A discard, or a quarantine that cannot be followed. */
   #ruled(): boolean {
     const { ruling } = this.#tx;
     if (ruling.verdict === "discard") {
       this.#end({ reply: answers.accepted, discarded: ruling.reason });
       return true;
     }
-    if (ruling.verdict === "quarantine" && ruling.upstream !== this.#leg.upstream) {
-      this.#end({ reply: answers.internal });
+    if (ruling.verdict !== "quarantine") return false;
+    const { reason } = ruling;
+    const upstream = this.#host.quarantineOf(ruling);
+    if (upstream === this.#leg.upstream) return false;
+    if (upstream === undefined || this.#held === undefined) {
+      this.#end({
+        reply: answers.internal,
+        quarantined: reason,
+        trouble: upstream === undefined
+          ? "no such upstream for a quarantine"
+          : "a quarantine came when the content had begun to go to another upstream; the plugin has to hold the body",
+      });
       return true;
     }
+    this.#quarantined = { upstream, reason };
     return false;
   }
 
+  /** What the dot needs before it. */
+  #tail(): Uint8Array | undefined {
+    const withheld = this.#normalizer?.finish();
+    if (withheld !== undefined && withheld.length > 0) this.#write(this.#stuffed(withheld));
+    return this.#stuffer === undefined ? undefined : missingLineEnd(this.#stuffer);
+  }
+
+  /** A held message goes upstream: all but the dot, then the dot. */
+  #deliver(held: HeldBody, done: (ending: Ending) => void): void {
+    const inBody = this.#tail();
+    const { fields, block } = this.#header!;
+    let header = this.#form === "wire" && !fields.edited ? block : undefined;
+    let tail = inBody;
+    if (header === undefined) {
+      const stuffer = new Stuffer();
+      header = stuffer.push(fields.apply());
+      if (held.size === 0) tail = missingLineEnd(stuffer);
+    }
+    let recipients: readonly LegRecipient[] = [];
+    if (this.#quarantined !== undefined) {
+      this.#leg = this.#host.reroute(this.#quarantined.upstream);
+      recipients = this.#tx.recipients.map((to) => ({ to, params: to.params }));
+    }
+    const { deadlines, stallMs, passText } = this.#host;
+    const sent = sendHeld({
+      leg: this.#leg,
+      recipients,
+      header,
+      body: held,
+      deadlines,
+      stallMs,
+      passText,
+    });
+    this.#host.run(sent, (ended) => {
+      if (ended !== undefined) this.#end(this.#elsewhere(ended));
+      this.#commit(tail, done);
+    });
+  }
+
+  /** A quarantine's failure is ours, not the message's: whatever its upstream said, the client comes again. */
+  #elsewhere(ending: Ending): Ending {
+    if (this.#quarantined === undefined) return ending;
+    const quarantined = this.#quarantined.reason;
+    return ending.reply.code < 500
+      ? { ...ending, quarantined }
+      : { ...ending, quarantined, reply: answers.internal };
+  }
+
   /** The dot: from here to the reply nothing interrupts (R1). */
-  #commit(done: (ending: Ending) => void): void {
+  #commit(tail: Uint8Array | undefined, done: (ending: Ending) => void): void {
     if (this.#ending !== undefined) {
       done(this.#ending);
       return;
     }
-    const held = this.#normalizer?.finish();
-    if (held !== undefined && held.length > 0) this.#write(this.#stuffed(held));
-    const tail = this.#stuffer === undefined ? undefined : missingLineEnd(this.#stuffer);
+    // A quarantine is nobody's business but ours.
+    const passText = this.#host.passText && this.#quarantined === undefined;
     const sent = Effect.match(this.#leg.finish(tail), {
       onSuccess: (answer): Ending => ({
-        reply: relayed(answer, "end", this.#host.passText),
+        reply: relayed(answer, "end", passText),
         upstreamReply: answer,
       }),
       onFailure: (down): Ending => ({ reply: downReply(down), down }),
     });
-    this.#host.commit(Effect.uninterruptible(sent), (ending) => {
+    this.#host.commit(Effect.uninterruptible(sent), (result) => {
+      const ending = this.#elsewhere(result);
       this.#ending ??= ending;
       this.#leg.release();
+      this.#held?.discard();
       done(ending);
     });
   }

@@ -58,6 +58,10 @@ export function check(root: unknown, context: CheckContext): void {
     checkUpstream(["upstreams", name], tableOf(upstream), context);
   }
   checkRoutes(config, listeners, names, context);
+  if (config.quarantine !== undefined && !report.isMisspelt(["upstreams"])) {
+    const known = Object.keys(tableOf(config.upstreams));
+    checkNames([config.quarantine], known, "upstream", ["quarantine"], context);
+  }
   const plugins = listOf(config.plugins).map(tableOf);
   for (const [position, plugin] of plugins.entries()) {
     checkNames(plugin.listeners, names, "listener", ["plugins", position, "listeners"], context);

@@ -78,6 +78,7 @@ export function decode(
       transactions: limits.transactions,
       idleCommands: limits.idle_commands,
       headerSize: octets(limits.header_size),
+      heldMemory: octets(limits.held_memory),
       hops: limits.hops,
       commandLine: limits.command_line,
       textLine: limits.text_line,
@@ -107,6 +108,7 @@ export function decode(
       listeners: route.listeners,
       upstream: route.upstream,
     })),
+    quarantine: config.quarantine,
     plugins: config.plugins.map((plugin, position) => ({
       use: plugin.use,
       listeners: plugin.listeners,

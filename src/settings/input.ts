@@ -46,6 +46,8 @@ export interface ConfigInput {
   readonly upstreams?: { readonly [name: string]: UpstreamInput } | undefined;
   /** Which recipients go where; the first match wins, and no match is `550 5.7.1`. */
   readonly routes?: readonly RouteInput[] | undefined;
+  /** Name of the upstream that a plugin's quarantine goes to where the plugin names none. */
+  readonly quarantine?: Text | undefined;
   /** Policies, asked in this order. */
   readonly plugins?: readonly PluginInput[] | undefined;
   /** The admin API; without this it is off. */
@@ -112,6 +114,8 @@ export interface LimitsInput {
   readonly idle_commands?: number | undefined;
   /** Octets of the header block; a larger one gets `552`. Default `"256KiB"`. */
   readonly header_size?: Size | undefined;
+  /** Octets of a message held back for a plugin that stay in memory; a larger one goes to a file in `data_dir`. Default `"256KiB"`. */
+  readonly held_memory?: Size | undefined;
   /** `Received` fields at which a message is refused as a loop. Default 100. */
   readonly hops?: number | undefined;
   /** Octets of a command line, with CRLF. Default 512. */

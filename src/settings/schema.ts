@@ -117,6 +117,15 @@ const limits = v.strictObject({
     v.pipe(f.size, v.description("Octets of the header block; a larger one gets `552`")),
     "256KiB",
   ),
+  held_memory: v.optional(
+    v.pipe(
+      f.size,
+      v.description(
+        "Octets of a message held back for a plugin that stay in memory; a larger one goes to a file in `data_dir`",
+      ),
+    ),
+    "256KiB",
+  ),
   hops: v.optional(
     v.pipe(
       f.integer(1, 1000),
@@ -392,6 +401,12 @@ export const configSchema = v.strictObject({
     ),
     [],
   ),
+  quarantine: v.optional(v.pipe(
+    f.name,
+    v.description(
+      "Name of the upstream that a plugin's quarantine goes to where the plugin names none",
+    ),
+  )),
   plugins: v.optional(v.pipe(v.array(plugin), v.description("Policies, asked in this order")), []),
   admin: v.optional(v.pipe(admin, v.description("The admin API; without this table it is off"))),
   log: v.optional(v.pipe(log, v.description("The log, on standard error")), {}),

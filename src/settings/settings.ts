@@ -30,6 +30,8 @@ export interface Settings {
   readonly upstreams: readonly UpstreamSettings[];
   /** In file order: the first match wins. */
   readonly routes: readonly RouteSettings[];
+  /** Where a quarantine that names no upstream goes; the name of one that exists. */
+  readonly quarantine: string | undefined;
   /** In file order, which is the order they are asked in. */
   readonly plugins: readonly PluginSettings[];
   /** Write a `Received` field into every message (RFC 5321 section 4.4). */
@@ -92,6 +94,8 @@ export interface Limits {
   readonly idleCommands: number;
   /** Octets of the header block. */
   readonly headerSize: number;
+  /** Octets of a held body that stay in memory; the rest goes to a file in `dataDir`. */
+  readonly heldMemory: number;
   /** `Received` fields at which a message is refused as a loop. */
   readonly hops: number;
   /** Octets of a command line with CRLF, before what AUTH and parameters add. */

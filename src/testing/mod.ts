@@ -6,7 +6,13 @@
 export { testEdge } from "./edge.ts";
 export type { Observed, TestEdge, TestEdgeOptions } from "./edge.ts";
 export { runPlugin } from "./run_plugin.ts";
-export type { BodyOutcome, HeaderOutcome, RunOptions, TestPlugin } from "./run_plugin.ts";
+export type {
+  BodyOutcome,
+  EndOutcome,
+  HeaderOutcome,
+  RunOptions,
+  TestPlugin,
+} from "./run_plugin.ts";
 export type { FakeClock } from "./clock.ts";
 export type { Outcome, Ruling, SymbolPoints } from "../pipeline/algebra.ts";
 export type { Stage } from "../pipeline/answer.ts";

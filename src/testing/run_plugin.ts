@@ -46,6 +46,12 @@ export interface BodyOutcome extends Outcome {
   readonly text: string;
 }
 
+/** What came of the end of the content. */
+export interface EndOutcome extends Outcome {
+  /** The header block with all edits, where the plugin holds the body and `header` was called; else undefined. */
+  readonly text: string | undefined;
+}
+
 /**
  * One plugin in one session. The methods are the stages; call those that matter, in the order of SMTP. A hook that
  * hangs is cut off when the clock has been advanced by its budget:
@@ -85,8 +91,8 @@ export interface TestPlugin extends Observed {
   header(block: string): Promise<HeaderOutcome>;
   /** The content, one string or array per chunk; a string has one octet per character (latin1). */
   body(...chunks: readonly (string | Uint8Array)[]): Promise<BodyOutcome>;
-  /** The content is complete. */
-  end(): Promise<Outcome>;
+  /** The content is complete. A plugin that holds the body may still edit the header. */
+  end(): Promise<EndOutcome>;
   /** A reply on its way to the client. */
   reply(reply: Reply): Reply;
   /** Tells the observers. */
@@ -179,6 +185,7 @@ class Run implements TestPlugin {
   readonly #pipeline: Pipeline;
   readonly #run: SessionPipeline;
   #tx: Transaction | undefined;
+  #header: HeaderBlock | undefined;
   #transactions = 0;
 
   constructor(
@@ -244,6 +251,7 @@ class Run implements TestPlugin {
     const path = from === "" ? null : mailbox(from);
     const id = `${this.session.id}.${++this.#transactions}`;
     this.#tx = new Transaction(id, this.session, path, params);
+    this.#header = undefined;
     return this.#answer(this.#run.mail(this.#tx, path, params));
   }
 
@@ -265,13 +273,14 @@ class Run implements TestPlugin {
     const view = new HeaderBlock(new TextEncoder().encode(whole));
     const tx = this.#transaction();
     tx.size += view.size;
+    this.#header = view;
     const outcome = await this.#answer(this.#run.header(tx, view));
     return { ...outcome, edits: view.edits, text: new TextDecoder().decode(view.apply()) };
   }
 
   async body(...chunks: readonly (string | Uint8Array)[]): Promise<BodyOutcome> {
     const tx = this.#transaction();
-    const body = this.#run.body(tx);
+    const body = this.#run.body(tx, this.#held());
     let text = "";
     for (const given of chunks) {
       const chunk = typeof given === "string" ? octets(given) : given;
@@ -285,8 +294,14 @@ class Run implements TestPlugin {
     return { ...outcome, text };
   }
 
-  end(): Promise<Outcome> {
-    return this.#answer(this.#run.end(this.#transaction()));
+  async end(): Promise<EndOutcome> {
+    const header = this.#held();
+    const outcome = await this.#answer(this.#run.end(this.#transaction(), header));
+    return { ...outcome, text: header && new TextDecoder().decode(header.apply()) };
+  }
+
+  #held(): HeaderBlock | undefined {
+    return this.#run.holds(this.#transaction()) ? this.#header : undefined;
   }
   reply(reply: Reply): Reply {
     return this.#run.reply(reply);

@@ -50,7 +50,22 @@ export class FailoverLeg implements Leg {
   }
 
   data(): Effect.Effect<Reply, LegDown> {
-    return this.#withServer((leg) => leg.data());
+    return Effect.suspend(() => {
+      this.#leaveIfGone();
+      return this.#withServer((leg) => leg.data());
+    });
+  }
+
+  /**
+   * A server may hang up while a held body comes in, for it hears nothing of us meanwhile (RFC 5321 section 4.5.3.2.7). That
+   * is no failure of its: another connection hears the envelope anew.
+   */
+  #leaveIfGone(): void {
+    const leg = this.#leg;
+    if (leg === undefined || leg.lease.connection.alive) return;
+    leg.release();
+    this.#leg = undefined;
+    this.#idle = false;
   }
 
   write(chunk: Uint8Array): boolean {

@@ -9,6 +9,7 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import type { SpillStore } from "../../src/transport/spill.ts";
 import { passwords } from "../../src/pipeline/passwords.ts";
 import { startPostern, type TestOptions, type TestPostern } from "./postern.ts";
 import { type Script, type ScriptedUpstream, scriptedUpstream } from "./scripted_upstream.ts";
@@ -39,6 +40,8 @@ export interface EdgeOptions {
   readonly authOptions?: string;
   /** Milliseconds that the reply to a failed login waits; 0 unless given. */
   readonly authDelay?: number;
+  /** Where held bodies go that are too large for memory, in the place of the data folder. */
+  readonly spill?: SpillStore;
   /** The clock stands still unless `advance` is called. */
   readonly clock?: boolean;
 }
@@ -71,6 +74,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
   const start: TestOptions = {
     authDelay: options.authDelay ?? 0,
     prepare: (dir) => prepare(dir, options),
+    ...(options.spill === undefined ? {} : { spill: options.spill }),
     ...(options.clock === true ? { now: () => ms, tick } : {}),
   };
   let postern: TestPostern;

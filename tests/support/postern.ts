@@ -36,7 +36,7 @@ export interface TestPostern {
 
 /** What a test may put in the place of the usual. */
 export type TestOptions =
-  & Partial<Pick<PosternOptions, "network" | "now" | "tick" | "authDelay">>
+  & Partial<Pick<PosternOptions, "network" | "now" | "tick" | "authDelay" | "spill">>
   & {
     /** Called with the folder before the start, to put files there. */
     readonly prepare?: (dir: string) => Promise<void> | void;
@@ -91,6 +91,7 @@ export async function startPostern(toml: string, options: TestOptions = {}): Pro
       },
       authDelay: options.authDelay ?? 0,
       ...(options.network === undefined ? {} : { network: options.network }),
+      ...(options.spill === undefined ? {} : { spill: options.spill }),
       ...(options.now === undefined ? {} : { now: options.now }),
       ...(options.tick === undefined ? {} : { tick: options.tick }),
     }),

@@ -212,9 +212,9 @@ describe("compiling", () => {
         listeners: ["submission"],
       }),
     ]);
-    assert.equal(session.holdBody, false);
+    assert.equal(session.holds(tx), false);
     const submission = pipeline.open({ ...tx.session, listener: "submission" });
-    assert.equal(submission.holdBody, true);
+    assert.equal(submission.holds(tx), true);
     assert.equal(submission.stages.end, true);
   });
 
