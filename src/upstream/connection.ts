@@ -3,16 +3,14 @@
  * An unasked reply, a malformed one or octets behind the last reply end it: it is never read as an answer (R6, R24).
  * @module
  */
-import * as Effect from "effect/Effect";
 import type { Extensions } from "../session/capabilities.ts";
 import { noExtensions } from "../session/capabilities.ts";
 import type { Deadline, Deadlines } from "../transport/deadlines.ts";
 import type { Duplex } from "../transport/duplex.ts";
 import { type Reply, ReplyParser } from "../wire/reply.ts";
-import { LegDown } from "./leg.ts";
+import { LegDown, type Told } from "./leg.ts";
 
 type Phase = LegDown["phase"];
-type Told = (result: Reply | LegDown) => void;
 interface Waiter {
   readonly told: Told;
   readonly phase: Phase;
@@ -91,33 +89,38 @@ export class UpstreamConnection implements Deadline {
     this.#waiting.push({ told, phase, timeout });
   }
 
-  /** Sends lines and awaits one reply for each: all at once where the server takes that (RFC 2920), else one by one. */
+  /**
+   * Sends lines and awaits one reply for each: all at once where the server takes that (RFC 2920), else one by one. `told` is
+   * called once. By callback, as every message asks three times: an Effect that waits costs more than the question.
+   */
   exchange(
     lines: readonly string[],
     phase: Phase,
     timeout: number,
-  ): Effect.Effect<readonly Reply[], LegDown> {
-    return Effect.callback<readonly Reply[], LegDown>((resume) => {
-      const replies: Reply[] = [];
-      const pipelined = this.extensions.pipelining;
-      const told = (result: Reply | LegDown): void => {
-        if (result instanceof LegDown) {
-          resume(Effect.fail(result));
-          return;
-        }
-        replies.push(result);
-        if (replies.length === lines.length) resume(Effect.succeed(replies));
-        else if (!pipelined) send(replies.length);
-      };
-      const send = (index: number): void => {
-        this.send(`${lines[index]}\r\n`);
-        this.expect(phase, timeout, told);
-      };
-      if (pipelined) {
-        this.send(`${lines.join("\r\n")}\r\n`);
-        for (let i = 0; i < lines.length; i++) this.expect(phase, timeout, told);
-      } else send(0);
-    });
+    told: (result: readonly Reply[] | LegDown) => void,
+  ): void {
+    const replies: Reply[] = [];
+    const pipelined = this.extensions.pipelining;
+    let over = false;
+    const one = (result: Reply | LegDown): void => {
+      if (over) return;
+      if (result instanceof LegDown) {
+        over = true;
+        told(result);
+        return;
+      }
+      replies.push(result);
+      if (replies.length === lines.length) told(replies);
+      else if (!pipelined) send(replies.length);
+    };
+    const send = (index: number): void => {
+      this.send(`${lines[index]}\r\n`);
+      this.expect(phase, timeout, one);
+    };
+    if (pipelined) {
+      this.send(`${lines.join("\r\n")}\r\n`);
+      for (let i = 0; i < lines.length; i++) this.expect(phase, timeout, one);
+    } else send(0);
   }
 
   /** Sends text. */

@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect";
 import type { Timeouts } from "../settings/settings.ts";
 import type { Reply } from "../wire/reply.ts";
 import type { ClientIdentity } from "./dial.ts";
-import { type Leg, LegDown, type LegEnvelope, type LegRecipient } from "./leg.ts";
-import type { Pool, ServerState } from "./pool.ts";
+import { asked, type Leg, LegDown, type LegEnvelope, type LegRecipient, type Told } from "./leg.ts";
+import type { Lease, Pool, ServerState } from "./pool.ts";
 import { SmtpLeg } from "./smtp_leg.ts";
 
 /** What a transaction towards a pool of servers needs. */
@@ -20,6 +20,9 @@ export interface FailoverOptions {
   readonly identity: ClientIdentity | undefined;
   readonly xforward: boolean;
 }
+
+/** What a connection is asked. */
+type Ask = (leg: SmtpLeg, told: Told) => void;
 
 /** A transaction that may move between servers before its body. */
 export class FailoverLeg implements Leg {
@@ -43,29 +46,16 @@ export class FailoverLeg implements Leg {
   }
 
   rcpt(recipient: LegRecipient): Effect.Effect<Reply, LegDown> {
-    return Effect.map(this.#withServer((leg) => leg.rcpt(recipient)), (answer) => {
-      if (answer.code < 400) this.#accepted.push(recipient);
-      return answer;
-    });
+    return this.#withServer((leg, told) =>
+      leg.rcpt(recipient, (answer) => {
+        if (!(answer instanceof LegDown) && answer.code < 400) this.#accepted.push(recipient);
+        told(answer);
+      })
+    );
   }
 
   data(): Effect.Effect<Reply, LegDown> {
-    return Effect.suspend(() => {
-      this.#leaveIfGone();
-      return this.#withServer((leg) => leg.data());
-    });
-  }
-
-  /**
-   * A server may hang up while a held body comes in, for it hears nothing of us meanwhile (RFC 5321 section 4.5.3.2.7). That
-   * is no failure of its: another connection hears the envelope anew.
-   */
-  #leaveIfGone(): void {
-    const leg = this.#leg;
-    if (leg === undefined || leg.lease.connection.alive) return;
-    leg.release();
-    this.#leg = undefined;
-    this.#idle = false;
+    return this.#withServer((leg, told) => leg.data(told));
   }
 
   write(chunk: Uint8Array): boolean {
@@ -84,7 +74,7 @@ export class FailoverLeg implements Leg {
     const leg = this.#leg;
     return leg === undefined
       ? Effect.fail(new LegDown({ message: "finish before data", phase: "body" }))
-      : leg.finish(last);
+      : asked((told) => leg.finish(last, told));
   }
 
   release(): void {
@@ -93,15 +83,31 @@ export class FailoverLeg implements Leg {
     this.#leg = undefined;
   }
 
-  #withServer(ask: (leg: SmtpLeg) => Effect.Effect<Reply, LegDown>): Effect.Effect<Reply, LegDown> {
+  #withServer(ask: Ask): Effect.Effect<Reply, LegDown> {
     return Effect.suspend(() => {
-      const leg = this.#leg;
-      const answer = leg !== undefined ? ask(leg) : Effect.flatMap(this.#open(), ask);
-      return Effect.catch(answer, (down) => {
-        const again = this.#giveUpServer();
-        return again ? this.#withServer(ask) : Effect.fail(down);
+      const leg = this.#leg ?? this.#open();
+      return Effect.isEffect(leg)
+        ? Effect.catch(
+          Effect.flatMap(leg, (opened) => this.#ask(opened, ask)),
+          (down) => this.#again(ask, down),
+        )
+        : this.#ask(leg, ask);
+    });
+  }
+
+  /** One callback where there is a connection and all goes well: every message comes by here twice. */
+  #ask(leg: SmtpLeg, ask: Ask): Effect.Effect<Reply, LegDown> {
+    return Effect.callback<Reply, LegDown>((resume) => {
+      ask(leg, (result) => {
+        resume(
+          result instanceof LegDown ? this.#again(ask, result) : Effect.succeed(result),
+        );
       });
     });
+  }
+
+  #again(ask: Ask, down: LegDown): Effect.Effect<Reply, LegDown> {
+    return this.#giveUpServer() ? this.#withServer(ask) : Effect.fail(down);
   }
 
   /** Drops the server that failed. True: another attempt may be made. */
@@ -121,43 +127,43 @@ export class FailoverLeg implements Leg {
     return this.#failed.size < this.#options.pool.servers.length;
   }
 
-  /** A new connection, brought to where the last one was. */
-  #open(): Effect.Effect<SmtpLeg, LegDown> {
+  /** A connection, brought to where the last one was; at once where one is idle and there is nothing to say again. */
+  #open(): SmtpLeg | Effect.Effect<SmtpLeg, LegDown> {
+    const { pool, identity } = this.#options;
+    const lease = pool.take(identity, { servers: this.#failed, idle: !this.#idle });
+    if (Effect.isEffect(lease)) return Effect.flatMap(lease, (taken) => this.#resumed(taken));
+    return this.#accepted.length === 0 ? this.#adopt(lease) : this.#resumed(lease);
+  }
+
+  #adopt(lease: Lease): SmtpLeg {
     const { pool, identity, envelope, timeouts, xforward, upstream } = this.#options;
-    return Effect.flatMap(
-      pool.acquire(identity, { servers: this.#failed, idle: !this.#idle }),
-      (lease) => {
-        const leg = new SmtpLeg(
-          pool,
-          lease,
-          envelope,
-          timeouts,
-          xforward ? identity : undefined,
-          upstream,
-        );
-        this.#leg = leg;
-        this.#server = leg.server;
-        if (this.#released) {
-          leg.release();
-          return Effect.fail(new LegDown({ message: `${upstream}: released`, phase: "envelope" }));
-        }
-        return this.#accepted.length === 0
-          ? Effect.succeed(leg)
-          : Effect.as(Effect.forEach(this.#accepted, (r) => this.#replay(leg, r)), leg);
-      },
-    );
+    const told = xforward ? identity : undefined;
+    const leg = new SmtpLeg(pool, lease, envelope, timeouts, told, upstream);
+    this.#leg = leg;
+    this.#server = leg.server;
+    return leg;
+  }
+
+  #resumed(lease: Lease): Effect.Effect<SmtpLeg, LegDown> {
+    const leg = this.#adopt(lease);
+    if (this.#released) {
+      leg.release();
+      return Effect.fail(this.#down("released"));
+    }
+    return Effect.as(Effect.forEach(this.#accepted, (r) => this.#replay(leg, r)), leg);
   }
 
   #replay(leg: SmtpLeg, recipient: LegRecipient): Effect.Effect<void, LegDown> {
     return Effect.flatMap(
-      leg.rcpt(recipient),
+      asked((told) => leg.rcpt(recipient, told)),
       (answer) =>
-        answer.code < 400 ? Effect.void : Effect.fail(
-          new LegDown({
-            message: `${this.upstream}: ${leg.server} refuses a recipient that was accepted before`,
-            phase: "envelope",
-          }),
-        ),
+        answer.code < 400
+          ? Effect.void
+          : Effect.fail(this.#down(`${leg.server} refuses a recipient that was accepted before`)),
     );
+  }
+
+  #down(why: string): LegDown {
+    return new LegDown({ message: `${this.upstream}: ${why}`, phase: "envelope" });
   }
 }

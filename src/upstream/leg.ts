@@ -5,8 +5,8 @@
  * A leg that is dropped without `finish` delivers nothing.
  * @module
  */
-import type * as Effect from "effect/Effect";
 import * as Data from "effect/Data";
+import * as Effect from "effect/Effect";
 import type { Reply } from "../wire/reply.ts";
 import type { MailParams, RcptParams } from "../wire/params.ts";
 import type { Mailbox, ReversePath } from "../wire/path.ts";
@@ -20,6 +20,18 @@ export class LegDown extends Data.TaggedError("LegDown")<{
   /** What the upstream said last, where that is why. */
   readonly reply?: Reply;
 }> {}
+
+/** Told once what came of a question: the reply, or why there is none. */
+export type Told = (result: Reply | LegDown) => void;
+
+/** A question that answers by callback, as an Effect. */
+export function asked(ask: (told: Told) => void): Effect.Effect<Reply, LegDown> {
+  return Effect.callback<Reply, LegDown>((resume) => {
+    ask((result) => {
+      resume(result instanceof LegDown ? Effect.fail(result) : Effect.succeed(result));
+    });
+  });
+}
 
 /** The envelope of one leg. */
 export interface LegEnvelope {

@@ -82,22 +82,31 @@ export class Pool {
   /** A connection that may take MAIL. */
   acquire(identity: ClientIdentity | undefined, avoid: Avoid): Effect.Effect<Lease, LegDown> {
     return Effect.suspend(() => {
-      const candidates = this.#candidates(avoid);
-      const full = this.#open >= this.#options.upstream.connections;
-      if (!avoid.idle) {
-        const lease = this.#takeIdle(full ? candidates : candidates.slice(0, 1), identity);
-        if (lease !== undefined) {
-          // It may have died while idle, without our noticing until now (R6).
-          return Effect.catch(
-            this.#identified(lease, identity),
-            () => this.acquire(identity, { ...avoid, idle: true }),
-          );
-        }
-      }
-      return full && !this.#evictIdle()
-        ? Effect.andThen(this.#turnToCome(), this.acquire(identity, avoid))
-        : this.#dialFirst(candidates, identity);
+      const lease = this.take(identity, avoid);
+      return Effect.isEffect(lease) ? lease : Effect.succeed(lease);
     });
+  }
+
+  /** As `acquire`, begun in this call: the connection where one is idle, which is the usual case, else an Effect that gets one. */
+  take(
+    identity: ClientIdentity | undefined,
+    avoid: Avoid,
+  ): Lease | Effect.Effect<Lease, LegDown> {
+    const candidates = this.#candidates(avoid);
+    const full = this.#open >= this.#options.upstream.connections;
+    if (!avoid.idle) {
+      const lease = this.#takeIdle(full ? candidates : candidates.slice(0, 1), identity);
+      if (lease !== undefined) {
+        const told = this.#identified(lease, identity);
+        // It may have died while idle, without our noticing until now (R6).
+        return Effect.isEffect(told)
+          ? Effect.catch(told, () => this.acquire(identity, { ...avoid, idle: true }))
+          : told;
+      }
+    }
+    return full && !this.#evictIdle()
+      ? Effect.andThen(this.#turnToCome(), this.acquire(identity, avoid))
+      : this.#dialFirst(candidates, identity);
   }
 
   /** Gives a connection back; its transaction must be over on the server too. */
@@ -175,11 +184,14 @@ export class Pool {
   }
 
   /** With XCLIENT, a reused connection is told whose mail comes next. */
-  #identified(lease: Lease, identity: ClientIdentity | undefined): Effect.Effect<Lease, LegDown> {
+  #identified(
+    lease: Lease,
+    identity: ClientIdentity | undefined,
+  ): Lease | Effect.Effect<Lease, LegDown> {
     const { upstream } = this.#options;
-    if (identity === undefined || upstream.identity !== "xclient") return Effect.succeed(lease);
+    if (identity === undefined || upstream.identity !== "xclient") return lease;
     const key = identityKey(identity);
-    if (lease.connection.identity === key) return Effect.succeed(lease);
+    if (lease.connection.identity === key) return lease;
     return Effect.map(identify(this.#options, lease.connection, identity), () => {
       lease.connection.identity = key;
       return lease;

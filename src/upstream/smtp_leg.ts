@@ -1,16 +1,16 @@
 /**
  * A transaction on one SMTP connection (RFC 5321 section 3.3): MAIL with the first RCPT, RCPT, DATA, the body, the dot.
  * Sends only parameters the server offers (R23), built from parsed values (R22).
+ * Its questions are answered by callbacks, once each, maybe in the same call; after `release` nobody should listen.
  * @module
  */
-import * as Effect from "effect/Effect";
 import type { Timeouts } from "../settings/settings.ts";
 import { formatMailParams, formatRcptParams, type MailParams } from "../wire/params.ts";
 import { formatPath } from "../wire/path.ts";
 import { type Reply, reply } from "../wire/reply.ts";
 import { formatXforward } from "../wire/xclient.ts";
 import type { ClientIdentity } from "./dial.ts";
-import { type Leg, LegDown, type LegEnvelope, type LegRecipient } from "./leg.ts";
+import { LegDown, type LegEnvelope, type LegRecipient, type Told } from "./leg.ts";
 import type { Lease, Pool } from "./pool.ts";
 
 const terminator = new Uint8Array([0x2e, 0x0d, 0x0a]);
@@ -18,7 +18,7 @@ const terminator = new Uint8Array([0x2e, 0x0d, 0x0a]);
 type Progress = "start" | "open" | "refused" | "body" | "done" | "over";
 
 /** One transaction on one connection. */
-export class SmtpLeg implements Leg {
+export class SmtpLeg {
   drained: () => void = () => {};
   failed: (error: LegDown) => void = () => {};
 
@@ -55,76 +55,80 @@ export class SmtpLeg implements Leg {
     return this.#lease;
   }
 
-  rcpt(recipient: LegRecipient): Effect.Effect<Reply, LegDown> {
+  /** As {@linkcode Leg.rcpt}. */
+  rcpt(recipient: LegRecipient, told: Told): void {
     const refusal = this.#refusal ?? this.#cannot(recipient);
-    if (refusal !== undefined) return Effect.succeed(refusal);
+    if (refusal !== undefined) {
+      told(refusal);
+      return;
+    }
     const { extensions } = this.#lease.connection;
     const params = extensions.dsn ? formatRcptParams(recipient.params) : "";
     const rcpt = `RCPT TO:${formatPath(recipient.to)}${params}`;
     if (this.#progress !== "start") {
-      return Effect.map(this.#exchange([rcpt]), (replies) => replies[0] as Reply);
+      this.#exchange([rcpt], told, (replies) => told(replies[0] as Reply));
+      return;
     }
     const before = this.#forwardLines();
     // From here on the server may hold a transaction, whether we see its replies or not.
     this.#progress = "open";
-    return Effect.map(this.#exchange([...before, this.#mail(), rcpt]), (replies) => {
+    this.#exchange([...before, this.#mail(), rcpt], told, (replies) => {
       const mail = replies[before.length] as Reply;
       if (mail.code >= 400) {
         this.#refusal = mail;
         this.#progress = "refused";
-        return mail;
-      }
-      return replies[before.length + 1] as Reply;
+        told(mail);
+      } else told(replies[before.length + 1] as Reply);
     });
   }
 
-  data(): Effect.Effect<Reply, LegDown> {
+  /** As {@linkcode Leg.data}. */
+  data(told: Told): void {
     this.#progress = "body";
-    return Effect.flatMap(
-      this.#lease.connection.exchange(["DATA"], "data", this.#timeouts.upstreamCommand),
-      ([answer]) => {
-        const got = answer as Reply;
-        if (got.code === 421 || (got.code < 400 && got.code !== 354)) return this.#odd(got, "data");
-        if (got.code === 354) this.#beginBody();
+    const { connection } = this.#lease;
+    connection.send("DATA\r\n");
+    connection.expect("data", this.#timeouts.upstreamCommand, (answer) => {
+      if (answer instanceof LegDown) told(answer);
+      else if (answer.code === 421 || (answer.code < 400 && answer.code !== 354)) {
+        told(this.#odd(answer, "data"));
+      } else {
+        if (answer.code === 354) this.#beginBody();
         else this.#progress = "open";
-        return Effect.succeed(got);
-      },
-    );
+        told(answer);
+      }
+    });
   }
 
+  /** As {@linkcode Leg.write}. */
   write(chunk: Uint8Array): boolean {
     return this.#lease.connection.write(chunk);
   }
 
-  finish(last?: Uint8Array): Effect.Effect<Reply, LegDown> {
-    return Effect.callback<Reply, LegDown>((resume) => {
-      const { connection } = this.#lease;
-      const broken = this.#broken ?? (connection.alive ? undefined : new LegDown({
-        message: `${connection.name}: was lost before the dot`,
-        phase: "body",
-      }));
-      if (broken !== undefined) {
-        resume(Effect.fail(broken));
-        return;
-      }
-      if (last !== undefined && last.length > 0) connection.write(last);
-      connection.onDrain = () => {};
-      connection.write(terminator);
-      connection.expect("dot", this.#timeouts.upstreamDataEnd, (result) => {
-        if (result instanceof LegDown) {
-          resume(Effect.fail(result));
-          return;
-        }
-        if (result.code >= 300 && result.code < 400) {
-          resume(this.#odd(result, "dot"));
-          return;
-        }
+  /** As {@linkcode Leg.finish}. */
+  finish(last: Uint8Array | undefined, told: Told): void {
+    const { connection } = this.#lease;
+    const broken = this.#broken ?? (connection.alive ? undefined : new LegDown({
+      message: `${connection.name}: was lost before the dot`,
+      phase: "body",
+    }));
+    if (broken !== undefined) {
+      told(broken);
+      return;
+    }
+    if (last !== undefined && last.length > 0) connection.write(last);
+    connection.onDrain = () => {};
+    connection.write(terminator);
+    connection.expect("dot", this.#timeouts.upstreamDataEnd, (result) => {
+      if (result instanceof LegDown) told(result);
+      else if (result.code >= 300 && result.code < 400) told(this.#odd(result, "dot"));
+      else {
         this.#progress = result.code === 421 ? "body" : "done";
-        resume(Effect.succeed(result));
-      });
+        told(result);
+      }
     });
   }
 
+  /** As {@linkcode Leg.release}. */
   release(): void {
     const was = this.#progress;
     if (was === "over") return;
@@ -166,26 +170,31 @@ export class SmtpLeg implements Leg {
   }
 
   /** Envelope lines and their replies; what a server may not say here is a failure of the server. */
-  #exchange(lines: readonly string[]): Effect.Effect<readonly Reply[], LegDown> {
-    return Effect.flatMap(
-      this.#lease.connection.exchange(lines, "envelope", this.#timeouts.upstreamCommand),
-      (replies) => {
-        const odd = replies.find((r) => r.code === 421 || (r.code >= 300 && r.code < 400));
-        return odd === undefined ? Effect.succeed(replies) : this.#odd(odd, "envelope");
-      },
-    );
+  #exchange(
+    lines: readonly string[],
+    failed: (down: LegDown) => void,
+    told: (replies: readonly Reply[]) => void,
+  ): void {
+    const { connection } = this.#lease;
+    connection.exchange(lines, "envelope", this.#timeouts.upstreamCommand, (replies) => {
+      if (replies instanceof LegDown) {
+        failed(replies);
+        return;
+      }
+      const odd = replies.find((r) => r.code === 421 || (r.code >= 300 && r.code < 400));
+      if (odd === undefined) told(replies);
+      else failed(this.#odd(odd, "envelope"));
+    });
   }
 
-  #odd(answer: Reply, phase: LegDown["phase"]): Effect.Effect<never, LegDown> {
+  #odd(answer: Reply, phase: LegDown["phase"]): LegDown {
     const { connection } = this.#lease;
     connection.destroy("answered out of turn");
-    return Effect.fail(
-      new LegDown({
-        message: `${connection.name}: answered ${answer.code} out of turn`,
-        phase,
-        ...(answer.code === 421 ? { reply: answer } : {}),
-      }),
-    );
+    return new LegDown({
+      message: `${connection.name}: answered ${answer.code} out of turn`,
+      phase,
+      ...(answer.code === 421 ? { reply: answer } : {}),
+    });
   }
 
   #mail(): string {

@@ -9,6 +9,7 @@ import { isAscii, octetLength } from "./text.ts";
 const WANTED = 78;
 /** No word of a value this long can be too long for a line. */
 const SHORT = 900;
+const NOT_PRINTABLE = /[^ -~]/;
 /** Longest name we write. */
 const MAX_NAME = 76;
 
@@ -27,13 +28,15 @@ let last = { name: "", value: "", lines: "" };
 
 function fold(name: string, value: string): string {
   checkName(name);
+  // Two questions to nearly every value: the others follow only where it is an odd one.
+  const plain = !NOT_PRINTABLE.test(value);
+  if (plain && value !== "" && value.length < SHORT && isSpacedOnce(value)) {
+    return foldWords(name, value);
+  }
   if (/[\r\n\0]/.test(value)) {
     throw new TypeError(`Cannot write header field ${name}: CR, LF or NUL in its value`);
   }
-  const ascii = isAscii(value);
-  if (ascii && value !== "" && value.length < SHORT && !/^ | $| {2}|\t/.test(value)) {
-    return foldWords(name, value);
-  }
+  const ascii = plain || isAscii(value);
   let out = `${name}:`;
   let column = out.length;
   // The first word has room beside the longest name, so a later rename cannot fail.
@@ -75,6 +78,12 @@ function foldWords(name: string, value: string): string {
     at = space;
     room = WANTED;
   }
+}
+
+/** Words with one space between two of them, none at the ends. */
+function isSpacedOnce(value: string): boolean {
+  return value.charCodeAt(0) !== 0x20 && value.charCodeAt(value.length - 1) !== 0x20 &&
+    !value.includes("  ");
 }
 
 function isBlank(text: string, at: number): boolean {

@@ -92,13 +92,26 @@ export async function sendMessage(request: SendRequest): Promise<SendResult> {
     const so = { recipients: [], tls: connection.tls };
     const result = await transaction({ connection, deadlines, timeouts, prefix }, request, so);
     if (connection.alive) {
-      await settled(connection.exchange(["QUIT"], "envelope", QUIT_TIMEOUT));
+      await settled(exchanged(connection, ["QUIT"], "envelope", QUIT_TIMEOUT));
       connection.destroy("closed by us");
     }
     return result;
   } finally {
     stopTicking();
   }
+}
+
+function exchanged(
+  connection: UpstreamConnection,
+  lines: readonly string[],
+  phase: LegDown["phase"],
+  timeout: number,
+): Effect.Effect<readonly Reply[], LegDown> {
+  return Effect.callback((resume) => {
+    connection.exchange(lines, phase, timeout, (replies) => {
+      resume(replies instanceof LegDown ? Effect.fail(replies) : Effect.succeed(replies));
+    });
+  });
 }
 
 /** How far it has come. */
@@ -137,7 +150,7 @@ async function transaction(
     };
   }
   const say = (lines: readonly string[], phase: LegDown["phase"]) =>
-    settled(connection.exchange(lines, phase, timeouts.upstreamCommand));
+    settled(exchanged(connection, lines, phase, timeouts.upstreamCommand));
 
   const mail = `MAIL FROM:${formatPath(from)}${formatMailParams(offered(wanted, connection))}`;
   const taken = await say([mail], "envelope");
