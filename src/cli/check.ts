@@ -108,11 +108,15 @@ async function pluginFindings(loaded: LoadedConfiguration): Promise<Finding[]> {
 }
 
 function pluginFinding({ plugins }: Settings, name: string): Finding {
-  const mode = plugins.find(({ use }) => use === name)?.mode;
+  const { mode, percent } = plugins.find(({ use }) => use === name) ?? {};
   return {
     status: "ok",
     subject: name,
-    detail: mode === "shadow" ? "starts; in shadow mode, without effect" : "starts",
+    detail: mode === "shadow"
+      ? "starts; in shadow mode, without effect"
+      : percent === undefined
+      ? "starts"
+      : `starts; enforced in ${percent} of 100 sessions, without effect in the others`,
   };
 }
 

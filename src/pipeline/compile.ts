@@ -7,8 +7,9 @@
 import * as Data from "effect/Data";
 import * as Effect from "effect/Effect";
 import type { SessionFacts } from "../plugin/facts.ts";
-import type { Hooks, Plugin, PluginExports } from "../plugin/module.ts";
+import type { Authenticator, Hooks, Plugin, PluginExports } from "../plugin/module.ts";
 import type { PluginSettings } from "../settings/settings.ts";
+import { canaryPlace, condition } from "./condition.ts";
 import { failureKind, failureMessage, type PluginFailure } from "./failure.ts";
 import { type EdgeOwner, makeEdge, Notes, type PipelineServices } from "./make_edge.ts";
 import { orderPlugins, type Problem } from "./order.ts";
@@ -130,6 +131,7 @@ function ownerOf(
     name: settings.use,
     statePrefix: `${settings.use}#${ordinal}:`,
     shadow: settings.mode === "shadow",
+    percent: settings.percent,
     disposers: new Set(),
     broke: (cause, asynchronous) => report(outside(owner, "watch", cause, asynchronous)),
   };
@@ -160,6 +162,8 @@ function compiledOf({ settings, exports }: LoadedPlugin, plugin: Plugin, name: s
     onError: settings.onError ?? plugin.onError ?? "tempfail",
     budget: settings.budget,
     listeners: settings.listeners,
+    percent: settings.mode === "enforce" ? settings.percent : undefined,
+    when: settings.when && condition(settings.when),
     holdBody: plugin.holdBody ?? exports.manifest?.holdBody === true,
     hooks: plugin.hooks,
   };
@@ -186,7 +190,10 @@ class CompiledPipeline implements Pipeline {
   readonly stages: Stages;
   readonly plugins: readonly string[];
   readonly #compiled: readonly CompiledPlugin[];
-  readonly #plans = new Map<string, ListenerPlan>();
+  /** By listener, then by how many of the plugins' percents a session is outside of. */
+  readonly #plans = new Map<string, (ListenerPlan | undefined)[]>();
+  /** The distinct ones, ascending. */
+  readonly #percents: readonly number[];
   readonly #now: () => number;
   readonly #report: (failure: PluginFailure) => void;
   readonly #stop: () => Promise<unknown>;
@@ -203,26 +210,40 @@ class CompiledPipeline implements Pipeline {
     this.#report = report;
     this.#stop = stop;
     this.plugins = compiled.map(({ name }) => name);
+    this.#percents = [
+      ...new Set(compiled.flatMap(({ percent }) => percent === undefined ? [] : [percent])),
+    ].sort((a, b) => a - b);
     this.stages = planOf(compiled).stages;
   }
 
-  #plan(listener: string): ListenerPlan {
-    let plan = this.#plans.get(listener);
-    if (plan === undefined) {
-      plan = planOf(
-        this.#compiled.filter(({ listeners }) => listeners?.includes(listener) !== false),
-      );
-      this.#plans.set(listener, plan);
-    }
-    return plan;
+  #plan(listener: string, session: string | undefined): ListenerPlan {
+    const place = session === undefined || this.#percents.length === 0 ? 0 : canaryPlace(session);
+    const outside = this.#percents.filter((percent) => place >= percent).length;
+    let plans = this.#plans.get(listener);
+    if (plans === undefined) this.#plans.set(listener, plans = []);
+    return plans[outside] ??= planOf(
+      this.#compiled.filter(({ listeners }) => listeners?.includes(listener) !== false)
+        .map((plugin) =>
+          plugin.percent !== undefined && place >= plugin.percent
+            ? { ...plugin, shadow: true }
+            : plugin
+        ),
+    );
   }
 
   open(session: SessionFacts): SessionRun {
-    return new SessionRun(this.#plan(session.listener), session, this.#now, this.#report);
+    const plan = this.#plan(session.listener, session.id);
+    return new SessionRun(plan, session, this.#now, this.#report);
   }
 
-  mechanisms(listener: string): readonly string[] {
-    return this.#plan(listener).mechanisms;
+  mechanisms(listener: string, session?: SessionFacts): readonly string[] {
+    const plan = this.#plan(listener, session?.id);
+    if (session === undefined || !plan.conditional) return plan.mechanisms;
+    return mechanismsOf(
+      plan.auth.filter(({ plugin: { when } }) =>
+        when === undefined || when(session, undefined, undefined)
+      ),
+    );
   }
 
   close(): Promise<void> {
@@ -249,7 +270,6 @@ function planOf(plugins: readonly CompiledPlugin[]): ListenerPlan {
     reply: steps("reply"),
     on: steps("on"),
   };
-  const served = plan.auth.filter(({ plugin }) => !plugin.shadow);
   const stages: Stages = {
     connect: plan.connect.length > 0,
     helo: plan.helo.length > 0,
@@ -264,12 +284,18 @@ function planOf(plugins: readonly CompiledPlugin[]): ListenerPlan {
     scan: plan.body.some(({ hook }) => hook.scan !== undefined),
     end: plan.end.length > 0,
     reply: plan.reply.length > 0,
-    auth: served.length > 0,
+    auth: plan.auth.some(({ plugin }) => !plugin.shadow),
   };
   return {
     ...plan,
     stages,
-    holdBody: plugins.some(({ shadow, holdBody }) => holdBody && !shadow),
-    mechanisms: [...new Set(served.flatMap(({ hook }) => hook.mechanisms))],
+    holds: plugins.filter(({ shadow, holdBody }) => holdBody && !shadow),
+    conditional: plugins.some(({ when }) => when !== undefined),
+    mechanisms: mechanismsOf(plan.auth),
   };
+}
+
+function mechanismsOf(steps: readonly Step<Authenticator>[]): readonly string[] {
+  const served = steps.filter(({ plugin }) => !plugin.shadow);
+  return [...new Set(served.flatMap(({ hook }) => hook.mechanisms))];
 }

@@ -15,6 +15,7 @@ import type {
 import type { Verdict } from "../plugin/verdict.ts";
 import { PASS_VERDICT } from "./algebra.ts";
 import { copyVerdict } from "./answer.ts";
+import { outsideOf } from "./condition.ts";
 import { swallow } from "./hook.ts";
 import type { PluginFailure } from "./failure.ts";
 import { escapeText } from "./text.ts";
@@ -54,6 +55,8 @@ export interface EdgeOwner {
   name: string;
   readonly statePrefix: string;
   readonly shadow: boolean;
+  /** Of a hundred sessions it has an effect in so many; undefined: in all. */
+  readonly percent?: number | undefined;
   /** Called when the generation ends. */
   readonly disposers: Set<() => void>;
   /** A callback of the plugin outside a hook broke. */
@@ -109,7 +112,8 @@ const VERDICTS: Pick<
 
 /** Makes the edge of one plugin instance. */
 export function makeEdge(services: PipelineServices, owner: EdgeOwner, notes: Notes): Edge {
-  const ownNotes = owner.shadow ? new Notes() : undefined;
+  const ownNotes = owner.shadow || owner.percent !== undefined ? new Notes() : undefined;
+  const isShadow = owner.shadow ? () => true : outsideOf(owner.percent ?? 100);
   return {
     ...VERDICTS,
     log: makeLog(services, owner),
@@ -118,7 +122,7 @@ export function makeEdge(services: PipelineServices, owner: EdgeOwner, notes: No
     state: prefixed(services.state, owner.statePrefix),
     note: <T>(name: string): Note<T> => {
       if (typeof name !== "string" || !NOTE.test(name)) throw new TypeError("A note needs a name");
-      return makeNote(notes.of(name), ownNotes?.of(name));
+      return makeNote(notes.of(name), ownNotes?.of(name), isShadow);
     },
     readText: async (path) => await services.readText(text(path, "path")),
     watchFile: (path, changed) => watch(services, owner, text(path, "path"), changed),
@@ -206,6 +210,7 @@ function prefixed(state: PluginState, prefix: string): PluginState {
 function makeNote<T>(
   shared: WeakMap<object, unknown>,
   own: WeakMap<object, unknown> | undefined,
+  isShadow: (on: object) => boolean,
 ): Note<T> {
   const find = (on: object): unknown =>
     own?.has(on) === true ? own.get(on) : shared.has(on) ? shared.get(on) : undefined;
@@ -214,7 +219,7 @@ function makeNote<T>(
       if (typeof on !== "object" || on === null) {
         throw new TypeError("A note is set on a session or a transaction");
       }
-      (own ?? shared).set(on, value);
+      (own !== undefined && isShadow(on) ? own : shared).set(on, value);
     },
     get: (on) => {
       const found = find(on);

@@ -12,6 +12,7 @@ import type { Verdict } from "../plugin/verdict.ts";
 import type { HeaderEdit } from "../wire/headers.ts";
 import { combine, isRefusal, type Outcome, outcomeOf, PASS, PASS_VERDICT } from "./algebra.ts";
 import { type HookAnswer, readAnswer, type Stage } from "./answer.ts";
+import type { Condition } from "./condition.ts";
 import {
   failureKind,
   failureMessage,
@@ -33,6 +34,10 @@ export interface CompiledPlugin {
   readonly budget: number;
   /** Undefined: all. */
   readonly listeners: readonly string[] | undefined;
+  /** Enforced in so many of a hundred sessions; undefined: in all, or in none. */
+  readonly percent: number | undefined;
+  /** Undefined: it is always asked. */
+  readonly when: Condition | undefined;
   readonly holdBody: boolean;
   readonly hooks: Hooks;
 }

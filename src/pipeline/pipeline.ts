@@ -39,8 +39,8 @@ export interface Pipeline {
   readonly plugins: readonly string[];
   /** The plugins of this session's listener. `session` is one object for the whole session: its properties may change, it may not be replaced (notes hang on it). */
   open(session: SessionFacts): SessionPipeline;
-  /** SASL mechanisms that the listener's authenticators serve. */
-  mechanisms(listener: string): readonly string[];
+  /** SASL mechanisms that the listener's authenticators serve; with a session, those that are asked for it. */
+  mechanisms(listener: string, session?: SessionFacts): readonly string[];
   /** Ends the generation: watchers stop, plugins close. Never rejects; idempotent. */
   close(): Promise<void>;
 }
@@ -59,9 +59,7 @@ export type Answered = Outcome | Effect.Effect<Outcome>;
 export interface SessionPipeline {
   /** As {@linkcode Pipeline.stages}, for this listener. */
   readonly stages: Stages;
-  /** Some plugin may need the verdict of the content before the header block goes on. */
-  readonly holdBody: boolean;
-  /** Some plugin needs it for this transaction; asked when all recipients are known. */
+  /** Some plugin needs the verdict of the content before the header block goes on; asked when all recipients are known. */
   holds(tx: Transaction): boolean;
   /** Decisions outside transactions. */
   readonly trace: DecisionTrace;

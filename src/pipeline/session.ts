@@ -23,7 +23,14 @@ import {
   swallow,
   TxContext,
 } from "./hook.ts";
-import { failed, type Host, type Question, runPhase, type Step } from "./phase.ts";
+import {
+  type CompiledPlugin,
+  failed,
+  type Host,
+  type Question,
+  runPhase,
+  type Step,
+} from "./phase.ts";
 import type { Answered, AuthOutcome, BodyPipeline, SessionPipeline, Stages } from "./pipeline.ts";
 import { rewriteReply } from "./reply.ts";
 import { DecisionTrace } from "./trace.ts";
@@ -32,7 +39,10 @@ import type { Transaction } from "./transaction.ts";
 /** The hooks of one listener, by stage, in order. Shared by its sessions. */
 export interface ListenerPlan {
   readonly stages: Stages;
-  readonly holdBody: boolean;
+  /** Those that hold the body. */
+  readonly holds: readonly CompiledPlugin[];
+  /** Some plugin has a `when`. */
+  readonly conditional: boolean;
   readonly mechanisms: readonly string[];
   readonly connect: readonly Step<NonNullable<Hooks["connect"]>>[];
   readonly helo: readonly Step<NonNullable<Hooks["helo"]>>[];
@@ -52,7 +62,6 @@ const NO_SCORES: readonly SymbolPoints[] = Object.freeze([]);
 /** One session. */
 export class SessionRun implements SessionPipeline, Host {
   readonly stages: Stages;
-  readonly holdBody: boolean;
   readonly session: SessionFacts;
   readonly now: () => number;
   readonly report: (failure: PluginFailure) => void;
@@ -71,7 +80,6 @@ export class SessionRun implements SessionPipeline, Host {
   ) {
     this.#plan = plan;
     this.stages = plan.stages;
-    this.holdBody = plan.holdBody;
     this.session = session;
     this.now = now;
     this.report = report;
@@ -86,8 +94,16 @@ export class SessionRun implements SessionPipeline, Host {
     return this.#pending ??= new Set();
   }
 
+  /** Those of a stage that are asked here and now. */
+  #asked<H>(steps: readonly Step<H>[], tx?: Transaction, to?: Mailbox): readonly Step<H>[] {
+    if (!this.#plan.conditional || steps.length === 0) return steps;
+    return steps.filter(({ plugin: { when } }) =>
+      when === undefined || when(this.session, tx?.facts, to)
+    );
+  }
+
   connect(): Answered {
-    const steps = this.#plan.connect;
+    const steps = this.#asked(this.#plan.connect);
     if (steps.length === 0) return PASS;
     const { session } = this;
     const question: Question<NonNullable<Hooks["connect"]>> = {
@@ -100,7 +116,7 @@ export class SessionRun implements SessionPipeline, Host {
   }
 
   helo(name: string): Answered {
-    const steps = this.#plan.helo;
+    const steps = this.#asked(this.#plan.helo);
     if (steps.length === 0) return PASS;
     const { session } = this;
     const question: Question<NonNullable<Hooks["helo"]>> = {
@@ -115,13 +131,13 @@ export class SessionRun implements SessionPipeline, Host {
   }
 
   authenticate(credentials: Credentials): Effect.Effect<AuthOutcome> {
-    return authenticate(this, credentials, this.#plan.auth);
+    return authenticate(this, credentials, this.#asked(this.#plan.auth));
   }
 
   mail(tx: Transaction, from: ReversePath, params: MailParams): Answered {
     for (const { symbol, points } of this.#connectScores) tx.addScore(symbol, points);
     for (const { symbol, points } of this.#heloScores) tx.addScore(symbol, points);
-    const steps = this.#plan.mail;
+    const steps = this.#asked(this.#plan.mail, tx);
     if (steps.length === 0) return PASS;
     const context = () => new MailContext(tx.facts, params);
     const question: Question<NonNullable<Hooks["mail"]>> = {
@@ -134,7 +150,7 @@ export class SessionRun implements SessionPipeline, Host {
   }
 
   rcpt(tx: Transaction, to: Mailbox, params: RcptParams): Answered {
-    const steps = this.#plan.rcpt;
+    const steps = this.#asked(this.#plan.rcpt, tx, to);
     if (steps.length === 0) return PASS;
     const question: Question<NonNullable<Hooks["rcpt"]>> = {
       stage: "rcpt",
@@ -146,26 +162,28 @@ export class SessionRun implements SessionPipeline, Host {
   }
 
   data(tx: Transaction): Answered {
-    const steps = this.#plan.data;
+    const steps = this.#asked(this.#plan.data, tx);
     return steps.length === 0 ? PASS : runPhase(this, dataQuestion(tx), steps);
   }
 
-  holds(_tx: Transaction): boolean {
-    return this.holdBody;
+  holds(tx: Transaction): boolean {
+    const { holds } = this.#plan;
+    return holds.length > 0 &&
+      holds.some(({ when }) => when === undefined || when(this.session, tx.facts, undefined));
   }
 
   header(tx: Transaction, header: HeaderView): Answered {
-    const steps = this.#plan.header;
+    const steps = this.#asked(this.#plan.header, tx);
     return steps.length === 0 ? PASS : runPhase(this, headerQuestion(tx, header), steps);
   }
 
   body(tx: Transaction, header?: HeaderView): BodyPipeline | undefined {
-    const steps = this.#plan.body;
+    const steps = this.#asked(this.#plan.body, tx);
     return steps.length === 0 ? undefined : new BodyRun(this, tx, steps, header);
   }
 
   end(tx: Transaction, header?: HeaderView): Answered {
-    const steps = this.#plan.end;
+    const steps = this.#asked(this.#plan.end, tx);
     const soFar = tx.ruling === PASS_VERDICT
       ? PASS
       : { ...PASS, verdict: tx.ruling, plugin: tx.ruledBy };
@@ -174,7 +192,7 @@ export class SessionRun implements SessionPipeline, Host {
   }
 
   reply(reply: Reply): Reply {
-    const steps = this.#plan.reply;
+    const steps = this.#asked(this.#plan.reply);
     return steps.length === 0 ? reply : rewriteReply(this, reply, steps);
   }
 
@@ -206,7 +224,7 @@ export class SessionRun implements SessionPipeline, Host {
 
   /** Observers are told, never awaited; what an `async` one rejects with is counted all the same. */
   #tell(tx: Transaction | undefined, tell: (on: Observers) => unknown): void {
-    const steps = this.#plan.on;
+    const steps = this.#asked(this.#plan.on, tx);
     for (let i = 0; i < steps.length; i++) {
       const { plugin, hook } = steps[i]!;
       try {

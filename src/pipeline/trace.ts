@@ -7,6 +7,7 @@
  */
 import type { Rewrite, Verdict } from "../plugin/verdict.ts";
 import type { HeaderEdit } from "../wire/headers.ts";
+import { rank } from "./algebra.ts";
 import type { Stage } from "./answer.ts";
 
 /** One decision. */
@@ -37,6 +38,9 @@ export interface TraceEntry {
   readonly rewrite?: Rewrite;
 }
 
+/** What a plugin in shadow would have made of it. */
+export type WouldHave = Pick<TraceEntry, "stage" | "plugin" | "verdict" | "code" | "evidence">;
+
 /** Bounds the trace of one session: a flood of failed commands must not grow it (R29). */
 const ENTRIES_LIMIT = 500;
 const NONE: readonly TraceEntry[] = Object.freeze([]);
@@ -49,6 +53,9 @@ export class DecisionTrace {
   /** Entries left out because the trace was full. */
   omitted = 0;
 
+  /** The strongest verdict that had no effect, from quarantine on; of equally strong ones the first. */
+  wouldHave: WouldHave | undefined = undefined;
+
   /** Decisions, in order. */
   get entries(): readonly TraceEntry[] {
     return this.#entries ?? NONE;
@@ -56,10 +63,24 @@ export class DecisionTrace {
 
   /** Adds a decision; a full trace only counts it. */
   add(entry: TraceEntry): void {
+    if (entry.shadow) {
+      const strength = rank(entry.verdict);
+      if (strength >= rank("quarantine") && strength > rank(this.wouldHave?.verdict ?? "pass")) {
+        this.wouldHave = entry;
+      }
+    }
     this.#entries ??= [];
     if (this.#entries.length >= ENTRIES_LIMIT) this.omitted++;
     else this.#entries.push(entry);
   }
+}
+
+/** The stronger of two; of two equally strong ones the first. */
+export function strongerShadow(
+  first: WouldHave | undefined,
+  second: WouldHave | undefined,
+): WouldHave | undefined {
+  return rank(second?.verdict ?? "pass") > rank(first?.verdict ?? "pass") ? second : first;
 }
 
 /** What of a verdict stands in the trace. */

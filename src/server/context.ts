@@ -2,6 +2,7 @@
  * What all sessions of one generation share. A session keeps the context it began with: reload makes another one.
  * @module
  */
+import type { NetworkList } from "../pipeline/networks.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import type { Ask, ServerPolicy, ServerState } from "../session/server.ts";
 import type { ListenerSettings, Settings } from "../settings/settings.ts";
@@ -12,7 +13,6 @@ import type { SpillStore } from "../transport/spill.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
 import type { Reply } from "../wire/reply.ts";
 import type { Facts } from "./facts.ts";
-import type { NetworkList } from "./networks.ts";
 import type { TransactionRecord } from "./record.ts";
 import type { Session } from "./session.ts";
 

@@ -1,28 +1,7 @@
 /**
- * Lists of trusted networks (R27): IPv4 and IPv6, single addresses or CIDR.
+ * Who is on this machine.
  * @module
  */
-import * as IpNetwork from "effect/net/IpNetwork";
-import * as NetAddress from "effect/net/NetAddress";
-import * as Result from "effect/Result";
-
-/** Tells whether an address is in the list. */
-export type NetworkList = (address: string) => boolean;
-
-/** Compiles a list once; an empty list holds nobody. The settings have validated every entry. */
-export function networkList(networks: readonly string[]): NetworkList {
-  if (networks.length === 0) return () => false;
-  const compiled = networks.map((network) =>
-    IpNetwork.fromStringUnsafe(
-      network.includes("/") ? network : `${network}/${network.includes(":") ? 128 : 32}`,
-    )
-  );
-  return (address) => {
-    const ip = NetAddress.ipFromString(address);
-    return Result.isSuccess(ip) &&
-      compiled.some((network) => IpNetwork.contains(network, ip.success));
-  };
-}
 
 /** True for 127.0.0.0/8, ::1 and unix sockets. */
 export function isLoopback(address: string): boolean {

@@ -2,6 +2,7 @@
  * What became of one transaction: the record that the log line, the trace and the demo are made from.
  * @module
  */
+import type { WouldHave } from "../pipeline/trace.ts";
 import type { Transaction } from "../pipeline/transaction.ts";
 import type { Reply } from "../wire/reply.ts";
 
@@ -32,6 +33,8 @@ export interface TransactionRecord {
   readonly cause: string | undefined;
   /** Where the content was held until every verdict was in; undefined: it went through as it came. */
   readonly held: "memory" | "file" | undefined;
+  /** What a plugin in shadow would have made of it: of this transaction, or of the session before it. */
+  readonly wouldHave: WouldHave | undefined;
   /** Milliseconds from MAIL to the end. */
   readonly ms: number;
 }

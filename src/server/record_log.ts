@@ -7,7 +7,7 @@ import type { TransactionRecord } from "./record.ts";
 
 /** Logs a transaction that is over. */
 export function logRecord(log: Log, record: TransactionRecord): void {
-  const { transaction: tx, fate, reply, upstreamReply } = record;
+  const { transaction: tx, fate, reply, upstreamReply, wouldHave } = record;
   const level = fate === "unknown" ? "error" : "info";
   if (!log.takes(level)) return;
   log.event(level, fate, {
@@ -28,6 +28,7 @@ export function logRecord(log: Log, record: TransactionRecord): void {
       : `${upstreamReply.code} ${upstreamReply.enhanced ?? ""} ${upstreamReply.lines.join(" ")}`,
     cause: record.cause,
     held: record.held,
+    would_have: wouldHave === undefined ? undefined : `${wouldHave.verdict} ${wouldHave.plugin}`,
     ms: record.ms,
   });
 }

@@ -5,6 +5,7 @@
 import * as Data from "effect/Data";
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
+import { networkList } from "../pipeline/networks.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import { greetingReply, type ServerPolicy } from "../session/server.ts";
 import type { ListenerSettings, Settings } from "../settings/settings.ts";
@@ -25,7 +26,7 @@ import { Admission } from "./admission.ts";
 import { answers } from "./answers.ts";
 import type { ServerContext, ServerListener } from "./context.ts";
 import { Facts } from "./facts.ts";
-import { isLoopback, networkList } from "./networks.ts";
+import { isLoopback } from "./networks.ts";
 import { type ProxiedEnds, readProxyHeader } from "./proxy_header.ts";
 import type { TransactionRecord } from "./record.ts";
 import { logRecord } from "./record_log.ts";
@@ -289,7 +290,7 @@ class Server implements RunningServer {
       requireTls: own.requireTls,
       auth: own.auth,
       plaintextAuth: own.authPlaintextLoopback && isLoopback(facts.remote.address),
-      mechanisms: this.#options.pipeline.mechanisms(own.name),
+      mechanisms: this.#options.pipeline.mechanisms(own.name, facts),
       xclient: listener.xclient(facts.peer.address),
       offer: this.#options.upstreams.offer(own.name),
       recipients: limits.recipients,

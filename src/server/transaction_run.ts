@@ -4,6 +4,7 @@
  * @module
  */
 import { isRefusal, type Outcome } from "../pipeline/algebra.ts";
+import { strongerShadow } from "../pipeline/trace.ts";
 import { Transaction } from "../pipeline/transaction.ts";
 import type { Rewrite } from "../plugin/verdict.ts";
 import type { Ask } from "../session/server.ts";
@@ -382,6 +383,7 @@ export class TransactionRun {
     if (this.#recorded) return;
     this.#recorded = true;
     const server = this.#leg?.server;
+    const { pipeline } = this.#session;
     this.#context.recorded({
       transaction: this.#tx,
       fate,
@@ -391,9 +393,9 @@ export class TransactionRun {
       upstreamReply: more.upstreamReply,
       cause: more.cause ?? more.refusedBy,
       held: this.#held === undefined ? undefined : this.#held.onDisk ? "file" : "memory",
+      wouldHave: strongerShadow(pipeline.trace.wouldHave, this.#tx.trace.wouldHave),
       ms: this.#context.now() - this.#startedAt,
     });
-    const { pipeline } = this.#session;
     if ((fate === "delivered" || fate === "quarantined") && reply !== undefined) {
       pipeline.delivered(this.#tx, { upstream: this.#leg?.upstream ?? "", reply });
     } else if ((fate === "refused" || fate === "deferred") && reply !== undefined) {

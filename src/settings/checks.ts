@@ -65,6 +65,7 @@ export function check(root: unknown, context: CheckContext): void {
   const plugins = listOf(config.plugins).map(tableOf);
   for (const [position, plugin] of plugins.entries()) {
     checkNames(plugin.listeners, names, "listener", ["plugins", position, "listeners"], context);
+    checkPlugin(plugin, plugins, config.received === true, ["plugins", position], context);
   }
   checkLogins(listeners, names, plugins, context);
 }
@@ -213,6 +214,36 @@ function checkRoutes(
   }
   if (Array.isArray(config.routes) && routes.length === 0) {
     report.warning(["routes"], "no route: every recipient gets 550 5.7.1");
+  }
+}
+
+function checkPlugin(
+  plugin: Table,
+  plugins: readonly Table[],
+  received: boolean,
+  path: Path,
+  context: CheckContext,
+): void {
+  const { report } = context;
+  if (typeof plugin.percent === "number" && plugin.percent !== 100 && plugin.mode !== "enforce") {
+    report.warning([...path, "percent"], 'has no effect without mode = "enforce"');
+  }
+  const known = plugins.map(({ use }) => use).filter((use) => typeof use === "string");
+  if (received) known.push("received");
+  for (const key of ["after", "before"]) {
+    for (const [position, use] of listOf(plugin[key]).entries()) {
+      if (typeof use !== "string") continue;
+      const here = [...path, key, position];
+      if (use === plugin.use) report.problem(here, `a plugin does not stand ${key} itself`);
+      else if (!known.includes(use)) {
+        const meant = nearest(use, known);
+        report.problem(
+          here,
+          `there is no plugin ${context.show(use, here)}` +
+            (meant === undefined ? "" : `; did you mean ${quote(meant)}?`),
+        );
+      }
+    }
   }
 }
 

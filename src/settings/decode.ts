@@ -18,6 +18,7 @@ import type { ConfigOutput } from "./schema.ts";
 import type {
   AdminSettings,
   ListenerSettings,
+  PluginCondition,
   RouteSettings,
   Settings,
   UpstreamSettings,
@@ -113,6 +114,10 @@ export function decode(
       use: plugin.use,
       listeners: plugin.listeners,
       mode: plugin.mode,
+      ...(plugin.percent === 100 ? {} : { percent: plugin.percent }),
+      ...(plugin.when === undefined ? {} : { when: pluginCondition(plugin.when) }),
+      ...(plugin.after === undefined ? {} : { after: plugin.after }),
+      ...(plugin.before === undefined ? {} : { before: plugin.before }),
       onError: plugin.on_error,
       budget: milliseconds(plugin.budget),
       options: plugin.options,
@@ -142,6 +147,21 @@ function upstreamSettings(
     maxUses: upstream.max_uses,
     mode: upstream.mode,
     replyText: upstream.reply_text,
+  };
+}
+
+function pluginCondition(
+  when: NonNullable<ValidConfig["plugins"][number]["when"]>,
+): PluginCondition {
+  const lower = (domains: readonly string[] | undefined) =>
+    domains?.map((domain) => domain.toLowerCase());
+  return {
+    networks: when.networks,
+    authenticated: when.authenticated,
+    tls: when.tls,
+    helo: lower(when.helo),
+    senderDomains: lower(when.sender_domains),
+    recipientDomains: lower(when.recipient_domains),
   };
 }
 

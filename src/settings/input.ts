@@ -217,12 +217,36 @@ export interface PluginInput {
   readonly listeners?: readonly Text[] | undefined;
   /** `"shadow"`: asked and logged, and its answers have no effect. Default `"enforce"`. */
   readonly mode?: "enforce" | "shadow" | "off" | Reference | undefined;
+  /** Enforced in so many of a hundred sessions, and a shadow in the others. Default 100. */
+  readonly percent?: number | undefined;
+  /** For whom it is asked. Default: everybody. */
+  readonly when?: PluginConditionInput | undefined;
+  /** `use` of plugins that are asked before it. */
+  readonly after?: readonly Text[] | undefined;
+  /** `use` of plugins that are asked after it. */
+  readonly before?: readonly Text[] | undefined;
   /** What its own failure means. Default: as the plugin says, else `"tempfail"`. */
   readonly on_error?: "pass" | "tempfail" | "refuse" | Reference | undefined;
   /** Time for its answer, each time. Default `"5s"`. */
   readonly budget?: Duration | undefined;
   /** Passed to the plugin, which checks them. */
   readonly options?: unknown;
+}
+
+/** For whom a plugin is asked: every key that is given must hold, and what is not known yet does not. */
+export interface PluginConditionInput {
+  /** Clients of these networks. */
+  readonly networks?: readonly Text[] | undefined;
+  /** True: clients that have authenticated; false: those that have not. */
+  readonly authenticated?: boolean | undefined;
+  /** True: sessions under TLS; false: those in plain text. */
+  readonly tls?: boolean | undefined;
+  /** Clients that greet with these names, `*.` for any subdomain. */
+  readonly helo?: readonly Text[] | undefined;
+  /** Mail from these domains; the null reverse-path is of none. */
+  readonly sender_domains?: readonly Text[] | undefined;
+  /** Recipients of these domains; from DATA on, mail to at least one of them. */
+  readonly recipient_domains?: readonly Text[] | undefined;
 }
 
 /** `[admin]` */

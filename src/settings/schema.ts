@@ -286,6 +286,33 @@ const route = v.strictObject({
   upstream: v.pipe(f.name, v.description("Name of a table under `[upstreams]`")),
 });
 
+const when = v.strictObject({
+  networks: v.optional(v.pipe(
+    f.some(f.network),
+    v.description("Only clients of these networks"),
+  )),
+  authenticated: v.optional(v.pipe(
+    f.flag,
+    v.description("Only clients that have authenticated; `false`: only those that have not"),
+  )),
+  tls: v.optional(v.pipe(
+    f.flag,
+    v.description("Only sessions under TLS; `false`: only those in plain text"),
+  )),
+  helo: v.optional(v.pipe(
+    f.some(f.domainPattern),
+    v.description("Only clients that greet with these names, `*.` for any subdomain"),
+  )),
+  sender_domains: v.optional(v.pipe(
+    f.some(f.domainPattern),
+    v.description("Only mail from these domains; the null reverse-path is of none"),
+  )),
+  recipient_domains: v.optional(v.pipe(
+    f.some(f.domainPattern),
+    v.description("Only recipients of these domains; from DATA on: mail to at least one of them"),
+  )),
+});
+
 const plugin = v.strictObject({
   use: v.pipe(
     f.text,
@@ -302,6 +329,25 @@ const plugin = v.strictObject({
     ),
     "enforce",
   ),
+  percent: v.optional(
+    v.pipe(
+      f.integer(0, 100),
+      v.description("Enforced in so many of a hundred sessions; a shadow in the others"),
+    ),
+    100,
+  ),
+  when: v.optional(v.pipe(
+    when,
+    v.description("For whom it is asked; what is not known yet does not hold"),
+  )),
+  after: v.optional(v.pipe(
+    f.some(f.text),
+    v.description("`use` of plugins that are asked before it"),
+  )),
+  before: v.optional(v.pipe(
+    f.some(f.text),
+    v.description("`use` of plugins that are asked after it"),
+  )),
   on_error: v.optional(v.pipe(
     f.choice(["pass", "tempfail", "refuse"]),
     v.description("What its own failure means; without it as the plugin says, else `tempfail`"),

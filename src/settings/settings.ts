@@ -201,6 +201,14 @@ export interface PluginSettings {
   readonly listeners: readonly string[] | undefined;
   /** `shadow`: asked and logged, without effect. */
   readonly mode: "enforce" | "shadow" | "off";
+  /** Of a hundred sessions it is enforced in so many, and a shadow in the others; undefined: in all. */
+  readonly percent?: number | undefined;
+  /** Only where all of this holds; undefined: always. */
+  readonly when?: PluginCondition | undefined;
+  /** `use` of plugins that are asked before it. */
+  readonly after?: readonly string[] | undefined;
+  /** `use` of plugins that are asked after it. */
+  readonly before?: readonly string[] | undefined;
   /** Overrides the plugin's own. */
   readonly onError: "pass" | "tempfail" | "refuse" | undefined;
   /** Milliseconds per phase. */
@@ -209,6 +217,22 @@ export interface PluginSettings {
   readonly options: unknown;
   /** Dotted path in the file (`plugins[0]`), for errors. */
   readonly path: string;
+}
+
+/** For whom a plugin runs; every key that is given must hold. Domains as in {@linkcode RouteSettings.to}. */
+export interface PluginCondition {
+  /** The client's address. */
+  readonly networks: readonly Network[] | undefined;
+  /** True: only once the client has authenticated; false: only as long as it has not. */
+  readonly authenticated: boolean | undefined;
+  /** True: only under TLS; false: only in plain text. */
+  readonly tls: boolean | undefined;
+  /** The argument of HELO or EHLO. */
+  readonly helo: readonly string[] | undefined;
+  /** The domain of the reverse-path; never the null one. */
+  readonly senderDomains: readonly string[] | undefined;
+  /** The recipient that is judged; from DATA on, one of those accepted. */
+  readonly recipientDomains: readonly string[] | undefined;
 }
 
 /** The admin API. */

@@ -19,6 +19,6 @@ export type { Stage } from "../pipeline/answer.ts";
 export type { FailureKind, PluginFailure } from "../pipeline/failure.ts";
 export type { PluginEvent } from "../pipeline/make_edge.ts";
 export type { AuthOutcome } from "../pipeline/pipeline.ts";
-export type { DecisionTrace, TraceEntry } from "../pipeline/trace.ts";
+export type { DecisionTrace, TraceEntry, WouldHave } from "../pipeline/trace.ts";
 export type { HeaderEdit } from "../wire/headers.ts";
 export type * from "../plugin/mod.ts";

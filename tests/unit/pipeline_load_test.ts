@@ -193,6 +193,63 @@ describe("compiling", () => {
     assert.deepEqual(pipeline.plugins, ["first", "dkim", "spf", "dmarc", "last"]);
   });
 
+  test("after and before are kept, for every instance of the plugin they name", async () => {
+    const { pipeline } = await engine([
+      hooks("a", {}, { after: ["c"] }),
+      hooks("b", {}),
+      hooks("c", {}),
+      hooks("c", {}),
+      hooks("d", {}, { before: ["b", "not-there"] }),
+    ]);
+    assert.deepEqual(pipeline.plugins, ["c", "c#2", "a", "d", "b"]);
+  });
+
+  test("a circle of after, before and notes names each plugin and why it waits", async () => {
+    assert.deepEqual(
+      await problemsOf(
+        hooks("a", {}, { manifest: { reads: ["x"] } }),
+        hooks("b", {}, { manifest: { gives: ["x"] }, after: ["c"] }),
+        hooks("c", {}, { after: ["a"] }),
+      ),
+      [
+        'plugins[0]: Plugins wait for each other in a circle: a (plugins[0]) reads the note "x" of b (plugins[1]), ' +
+        "which has to stand after c (plugins[2]), which has to stand after a (plugins[0])",
+      ],
+    );
+    assert.deepEqual(
+      await problemsOf(
+        hooks("a", {}, { before: ["b"] }),
+        hooks("b", {}, { before: ["a"] }),
+      ),
+      [
+        "plugins[0]: Plugins wait for each other in a circle: a (plugins[0]) has to stand after b (plugins[1]), " +
+        "which has to stand after a (plugins[0])",
+      ],
+    );
+  });
+
+  test("a note that is given on other listeners only names both plugins", async () => {
+    const giver = hooks("giver", {}, { manifest: { gives: ["x"] }, listeners: ["mx"] });
+    assert.deepEqual(
+      await problemsOf(
+        giver,
+        hooks("reader", {}, { manifest: { reads: ["x"] }, listeners: ["submission"] }),
+      ),
+      [
+        'plugins[1]: reader reads the note "x", which giver (plugins[0]) gives, but they share no listener',
+      ],
+    );
+    await engine([giver, hooks("reader", {}, { manifest: { reads: ["x"] } })]);
+  });
+
+  test("the score is a note that everybody gives", async () => {
+    const { pipeline } = await engine([
+      hooks("judge", {}, { manifest: { reads: ["score"] } }),
+      hooks("rules", {}),
+    ]);
+    assert.deepEqual(pipeline.plugins, ["judge", "rules"]);
+  });
+
   test("a circle of notes names its plugins, a missing one its reader", async () => {
     const circle = await problemsOf(
       hooks("a", {}, { manifest: { reads: ["y"], gives: ["x"] } }),

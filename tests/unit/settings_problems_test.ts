@@ -309,6 +309,51 @@ test("R39: names that do not exist, with the nearest", () => {
   ], problemsOf);
 });
 
+test("R39: plugins whose order, share or condition makes no sense", () => {
+  const plugin = (keys: string) => file({ more: `[[plugins]]\nuse = "rate-limit"\n${keys}` });
+  run([
+    [
+      plugin('after = ["recieved", "nobody"]'),
+      '13:10: plugins[0].after[0]: there is no plugin "recieved"; did you mean "received"?',
+      '13:22: plugins[0].after[1]: there is no plugin "nobody"',
+    ],
+    [
+      plugin('before = ["rate-limit"]'),
+      "13:11: plugins[0].before[0]: a plugin does not stand before itself",
+    ],
+    [plugin('after = ["received"]\npercent = 0')],
+    [
+      plugin("percent = 101"),
+      "13:11: plugins[0].percent: expected an integer from 0 to 100, got 101",
+    ],
+    [
+      plugin('when = { networks = ["10.0.0.0/33"], sender_domain = ["a.test"] }'),
+      '13:22: plugins[0].when.networks[0]: expected an address or a network such as "10.0.0.0/8", got "10.0.0.0/33"',
+      '13:38: plugins[0].when.sender_domain: unknown key "sender_domain"; did you mean "sender_domains"?',
+    ],
+    [
+      plugin("when = { helo = [] }"),
+      "13:17: plugins[0].when.helo: expected a list that is not empty, got an empty list",
+    ],
+  ], problemsOf);
+  run([
+    [
+      plugin('mode = "shadow"\npercent = 5'),
+      '14:11: plugins[0].percent: has no effect without mode = "enforce"',
+    ],
+  ], warningsOf);
+});
+
+test("R39: a quarantine that is no upstream", () => {
+  run([
+    [
+      file({ top: 'quarantine = "mailbix"' }),
+      '2:14: quarantine: there is no upstream "mailbix"; did you mean "mailbox"?',
+    ],
+    [file({ top: 'quarantine = "mailbox"' })],
+  ], problemsOf);
+});
+
 test("R39: what this version cannot do is refused, with what to use", () => {
   run([
     [
