@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { startPlugins } from "./assembly/plugins.ts";
+import { makeState } from "./assembly/state.ts";
 import { configurationFailed, reasonOf, StartFailed } from "./assembly/start_failed.ts";
 import { serverTls } from "./assembly/tls.ts";
 import { makeUpstreams } from "./assembly/upstreams.ts";
@@ -74,7 +75,9 @@ export function startPostern(
     yield* Effect.addFinalizer(() => Effect.sync(stopTicking));
 
     const tls = yield* serverTls(settings, network);
-    const pipeline = yield* startPlugins(settings, log, now);
+    const { state, open: openState } = yield* makeState(settings, now);
+    if (settings.user === undefined) yield* openState;
+    const pipeline = yield* startPlugins(settings, log, now, state);
     const upstreams = yield* makeUpstreams(settings, { network, deadlines, now });
     // The first look makes the mailbox folder, which must belong to the user that fills it: after the change of users.
     const look = firstContact(upstreams, log);
@@ -103,6 +106,7 @@ export function startPostern(
         try: () => dropPrivileges({ user, ...(group === undefined ? {} : { group }) }),
         catch: (cause) => configurationFailed(reasonOf(cause), "user"),
       });
+      yield* openState;
       yield* look;
     }
     yield* Effect.promise(() => spillFiles.sweep());

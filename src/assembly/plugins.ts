@@ -8,6 +8,7 @@ import { bundled } from "../../plugins/mod.ts";
 import { compilePipeline } from "../pipeline/compile.ts";
 import { loadPlugins } from "../pipeline/load.ts";
 import { passwords } from "../pipeline/passwords.ts";
+import type { PluginState } from "../plugin/edge.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import { readText, watchFile } from "../runtime/files.ts";
 import { importModule } from "../runtime/modules.ts";
@@ -17,11 +18,12 @@ import { memoryState } from "../state/memory.ts";
 import type { Log } from "../telemetry/log.ts";
 import { StartFailed } from "./start_failed.ts";
 
-/** Loads and starts every plugin; fails with all their problems at once. */
+/** Loads and starts every plugin; fails with all their problems at once. Without a state of their own they get one in memory. */
 export function startPlugins(
   settings: Settings,
   log: Log,
   now: () => number,
+  state: PluginState = memoryState({ clock: { now } }),
 ): Effect.Effect<Pipeline, StartFailed, Scope.Scope> {
   return Effect.gen(function* () {
     const { plugins: loaded, problems } = yield* Effect.promise(() =>
@@ -34,7 +36,7 @@ export function startPlugins(
     const compiled = yield* Effect.match(
       compilePipeline(loaded, {
         clock: { now },
-        state: memoryState({ clock: { now } }),
+        state,
         log: ({ plugin, level, message, fields }) =>
           log.event(level, message, { plugin, ...fields }),
         metrics: { count: () => {}, observe: () => {} },

@@ -198,6 +198,8 @@ function prefixed(state: PluginState, prefix: string): PluginState {
     window: (key, amount, limit, window) => state.window(at(key), amount, limit, window),
     bucket: (key, amount, capacity, refill, per) =>
       state.bucket(at(key), amount, capacity, refill, per),
+    takeAll: (requests) =>
+      state.takeAll(requests.map((request) => ({ ...request, key: at(request.key) }))),
     seen: (key, ttl) => state.seen(at(key), ttl),
     get: (key) => state.get(at(key)),
     set: (key, value, ttl) => state.set(at(key), value, ttl),

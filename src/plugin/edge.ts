@@ -86,6 +86,41 @@ export interface Take {
   readonly retryAfter: number;
 }
 
+/** One of several limits that are asked together; see {@linkcode PluginState.takeAll}. */
+export type TakeRequest = WindowRequest | BucketRequest;
+
+/** What every request says. */
+export interface TakeOf {
+  /** Its key; one call has each key once. */
+  readonly key: string;
+  /** How much to take; 0 only looks. */
+  readonly amount: number;
+  /** It does not stop the others, and is taken with them where it has room itself. */
+  readonly soft?: boolean;
+}
+
+/** A window: `window` slides, `fixed` begins at whole multiples of its length (since the epoch) and starts anew at once. */
+export interface WindowRequest extends TakeOf {
+  /** Which of the two. */
+  readonly kind: "window" | "fixed";
+  /** The most that may be taken within one window. */
+  readonly limit: number;
+  /** Its length, in milliseconds. */
+  readonly window: number;
+}
+
+/** A token bucket. */
+export interface BucketRequest extends TakeOf {
+  /** Which one it is. */
+  readonly kind: "bucket";
+  /** Tokens it holds. */
+  readonly capacity: number;
+  /** Tokens that come back ... */
+  readonly refill: number;
+  /** ... in so many milliseconds. */
+  readonly per: number;
+}
+
 /** Shared state with expiry. Synchronous in memory, so the answer may be a value or a promise: `await` it, or test for one. */
 export interface PluginState {
   /** Takes `amount` from a sliding window of `limit` per `window` milliseconds. Exact under concurrency. */
@@ -98,6 +133,12 @@ export interface PluginState {
     refill: number,
     per: number,
   ): Take | Promise<Take>;
+  /**
+   * Several limits at once, all or nothing: the amounts are taken only when each has room, so what one of them refuses
+   * costs nothing at the others. The answers come in the order of the requests; one that had room and was not taken for
+   * another's sake has `taken: false` and `retryAfter: 0`. Exact under concurrency.
+   */
+  takeAll(requests: readonly TakeRequest[]): readonly Take[] | Promise<readonly Take[]>;
   /** Adds a key for `ttl` milliseconds; tells whether it was there already. */
   seen(key: string, ttl: number): boolean | Promise<boolean>;
   /** The value of a key, while it has not expired. */

@@ -40,6 +40,11 @@ export async function writeText(path: string, text: string, mode = 0o644): Promi
   }
 }
 
+/** Makes an empty file that only its owner can read, where there is none. */
+export function createPrivate(path: string): void {
+  fs.closeSync(fs.openSync(path, "a", 0o600));
+}
+
 export function exists(path: string): boolean {
   return fs.existsSync(path);
 }

@@ -23,6 +23,7 @@ import type {
   Settings,
   UpstreamSettings,
 } from "./settings.ts";
+import { parseStateStore } from "./state_store.ts";
 import { duration, size } from "./units.ts";
 
 /** A type without references: they have been resolved. */
@@ -44,9 +45,11 @@ export function decode(
   const { baseDir } = standard;
   const absolute = (path: string) => absolutePath(baseDir, path);
   const { limits, timeouts, tls } = config;
+  const dataDir = absolute(config.data_dir ?? standard.dataDir);
   return {
     hostname: config.hostname ?? standard.hostname,
-    dataDir: absolute(config.data_dir ?? standard.dataDir),
+    dataDir,
+    state: certain(parseStateStore(config.state, dataDir)),
     user: config.user,
     group: config.group,
     workers: config.workers,

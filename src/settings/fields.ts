@@ -7,6 +7,7 @@
  */
 import * as v from "valibot";
 import { fingerprint, isDomainPattern, isHostname, isNetwork } from "./address.ts";
+import { parseStateStore } from "./state_store.ts";
 import {
   duration as milliseconds,
   DURATION_PATTERN,
@@ -79,6 +80,15 @@ export const listenAddress = v.pipe(
 export const server = v.pipe(
   v.union([v.string(), reference]),
   v.metadata({ expects: '"host:port"', type: "server" }),
+);
+
+/** Where the shared state lives. */
+export const stateStore = matching(
+  {
+    expects: '"memory", "sqlite" or "sqlite:PATH"',
+    type: '`"memory"`, `"sqlite"`, `"sqlite:PATH"`',
+  },
+  (value) => parseStateStore(value, "/") !== undefined,
 );
 
 /** A host name. */

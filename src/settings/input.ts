@@ -26,6 +26,8 @@ export interface ConfigInput {
   readonly hostname?: Text | undefined;
   /** Folder for state and the generated certificate. Default: `$STATE_DIRECTORY`, `$XDG_STATE_HOME/postern` or `/var/lib/postern`. */
   readonly data_dir?: Text | undefined;
+  /** Where limits, counters and locks of the plugins are kept: `"memory"`, `"sqlite"` (`state.db` in `data_dir`) or `"sqlite:PATH"`. Default `"memory"`. */
+  readonly state?: Text | undefined;
   /** Started as root: become this user once the ports are open and the keys are read. */
   readonly user?: Text | undefined;
   /** The group to go with it. Default: the one of the same name. */

@@ -408,6 +408,15 @@ export const configSchema = v.strictObject({
       "Folder for state and the generated certificate; without it `$STATE_DIRECTORY`, `$XDG_STATE_HOME/postern` or `/var/lib/postern`",
     ),
   )),
+  state: v.optional(
+    v.pipe(
+      f.stateStore,
+      v.description(
+        "Where limits, counters and locks of the plugins are kept; `sqlite` survives a restart: `state.db` in `data_dir`, or PATH, relative to it",
+      ),
+    ),
+    "memory",
+  ),
   user: v.optional(v.pipe(
     f.text,
     v.description(

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { StateStore } from "./state_store.ts";
+
 /** A network in CIDR form, or one address. */
 export type Network = string;
 
@@ -13,6 +15,8 @@ export interface Settings {
   readonly hostname: string;
   /** Absolute path. */
   readonly dataDir: string;
+  /** Where limits, counters and locks of the plugins are kept. */
+  readonly state: StateStore;
   /** The user to become when started as root. */
   readonly user: string | undefined;
   readonly group: string | undefined;

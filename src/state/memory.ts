@@ -6,28 +6,34 @@
  * takes are exact under concurrency. Nothing survives a restart.
  * @module
  */
-import { WindowLog } from "./window_log.ts";
+import {
+  allHaveRoom,
+  checkKey,
+  checkRequest,
+  checkRequests,
+  checkValue,
+  type Limited,
+  look,
+  positive,
+  type Take,
+  take,
+  type TakeRequest,
+  untaken,
+} from "./limits.ts";
 
-/** A window's or bucket's answer; the same as the plugin door's `Take`. */
-export interface Take {
-  /** Whether the amount was taken; when false, nothing was. */
-  readonly taken: boolean;
-  /** What is left after this call. */
-  readonly left: number;
-  /** Milliseconds until the same amount could be taken; 0 when it was, `Infinity` when it never can. */
-  readonly retryAfter: number;
-}
+export type { Take, TakeRequest } from "./limits.ts";
 
 /** The plugin door's `PluginState`, all of it synchronous. */
 export interface MemoryState {
   window(key: string, amount: number, limit: number, window: number): Take;
   bucket(key: string, amount: number, capacity: number, refill: number, per: number): Take;
+  takeAll(requests: readonly TakeRequest[]): readonly Take[];
   /** The key's time runs from its first addition; asking again does not prolong it. */
   seen(key: string, ttl: number): boolean;
   get(key: string): string | undefined;
   set(key: string, value: string, ttl: number): void;
   add(key: string, by: number, ttl: number): number;
-  /** Forgets everything under this key: window, bucket, seen, value and counter. */
+  /** Forgets everything under this key: windows, bucket, seen, value and counter. */
   delete(key: string): void;
   /** Keys held. */
   readonly size: number;
@@ -41,36 +47,18 @@ export interface MemoryStateOptions {
 }
 
 /** One key: each kind of state has its own place, so that a window and a counter of one name do not meet. */
-interface Entry {
-  window?: WindowLog;
-  bucket?: { level: number; at: number; fullAt: number };
+interface Entry extends Limited {
   seenUntil?: number;
   value?: { readonly text: string; readonly until: number };
   counter?: { sum: number; readonly until: number };
 }
 
-const KEY_LIMIT = 4096;
-const VALUE_LIMIT = 64 * 1024;
 /** Oldest keys looked at on every insertion. */
 const SWEEP = 4;
-/** What floating-point addition may lose. */
-const EPSILON = 1e-9;
 
 /** Makes a store. */
 export function memoryState(options: MemoryStateOptions): MemoryState {
   return new Memory(options.clock, options.maxEntries ?? 100_000);
-}
-
-function positive(value: number, what: string): void {
-  if (typeof value !== "number" || !Number.isFinite(value) || value <= 0) {
-    throw new TypeError(`${what} is not a positive number`);
-  }
-}
-
-function notNegative(value: number, what: string): void {
-  if (typeof value !== "number" || !Number.isFinite(value) || value < 0) {
-    throw new TypeError(`${what} is negative or not a number`);
-  }
 }
 
 class Memory implements MemoryState {
@@ -90,42 +78,35 @@ class Memory implements MemoryState {
   }
 
   window(key: string, amount: number, limit: number, window: number): Take {
-    notNegative(amount, "amount");
-    notNegative(limit, "limit");
-    positive(window, "window");
-    const now = this.#clock.now();
-    const entry = this.#touch(key, now);
-    const log = entry.window ??= new WindowLog();
-    const sum = log.sum(now, window);
-    const left = Math.max(0, limit - sum);
-    if (amount <= left) {
-      if (amount > 0) log.add(now, amount);
-      return { taken: true, left: left - amount, retryAfter: 0 };
-    }
-    const retryAfter = amount > limit
-      ? Infinity
-      : log.freeAt(sum + amount - limit, now, window) - now;
-    return { taken: false, left, retryAfter };
+    return this.#take({ kind: "window", key, amount, limit, window });
   }
 
   bucket(key: string, amount: number, capacity: number, refill: number, per: number): Take {
-    notNegative(amount, "amount");
-    notNegative(capacity, "capacity");
-    notNegative(refill, "refill");
-    positive(per, "per");
+    return this.#take({ kind: "bucket", key, amount, capacity, refill, per });
+  }
+
+  takeAll(requests: readonly TakeRequest[]): readonly Take[] {
+    checkRequests(requests);
     const now = this.#clock.now();
-    const entry = this.#touch(key, now);
-    const bucket = entry.bucket ??= { level: capacity, at: now, fullAt: now };
-    const elapsed = Math.max(0, now - bucket.at);
-    bucket.level = Math.min(capacity, bucket.level + elapsed * refill / per);
-    bucket.at = now;
-    const taken = amount <= bucket.level + EPSILON;
-    if (taken) bucket.level = Math.max(0, bucket.level - amount);
-    bucket.fullAt = now + (capacity - bucket.level) * per / refill;
-    if (Number.isNaN(bucket.fullAt)) bucket.fullAt = now;
-    if (taken) return { taken, left: bucket.level, retryAfter: 0 };
-    const wait = amount > capacity ? Infinity : Math.ceil((amount - bucket.level) * per / refill);
-    return { taken, left: bucket.level, retryAfter: wait };
+    const entries = requests.map(({ key }) => this.#touch(key, now));
+    const answers = requests.map((request, i) => look(entries[i]!, request, now));
+    if (!allHaveRoom(answers, requests)) return untaken(answers, requests);
+    for (let i = 0; i < requests.length; i++) {
+      if (!answers[i]!.taken) continue;
+      take(entries[i]!, requests[i]!, now);
+      // An empty one is as good as none, and may have made room for the next.
+      this.#entries.set(requests[i]!.key, entries[i]!);
+    }
+    return answers;
+  }
+
+  #take(request: TakeRequest): Take {
+    checkRequest(request);
+    const now = this.#clock.now();
+    const entry = this.#touch(request.key, now);
+    const answer = look(entry, request, now);
+    if (answer.taken) take(entry, request, now);
+    return answer;
   }
 
   seen(key: string, ttl: number): boolean {
@@ -145,9 +126,7 @@ class Memory implements MemoryState {
 
   set(key: string, value: string, ttl: number): void {
     positive(ttl, "ttl");
-    if (typeof value !== "string" || value.length > VALUE_LIMIT) {
-      throw new TypeError(`A value is a string of at most ${VALUE_LIMIT} characters`);
-    }
+    checkValue(value);
     const now = this.#clock.now();
     this.#touch(key, now).value = { text: value, until: now + ttl };
   }
@@ -176,9 +155,7 @@ class Memory implements MemoryState {
       this.#entries.set(key, known);
       return known;
     }
-    if (typeof key !== "string" || key.length > KEY_LIMIT) {
-      throw new TypeError(`A key is a string of at most ${KEY_LIMIT} characters`);
-    }
+    checkKey(key);
     this.#makeRoom(now);
     const fresh: Entry = {};
     this.#entries.set(key, fresh);
@@ -199,9 +176,10 @@ class Memory implements MemoryState {
 }
 
 /** When nothing of an entry counts any more: a full bucket and an empty window are as good as none. */
-function expiry({ window, bucket, seenUntil, value, counter }: Entry): number {
+function expiry({ window, fixed, bucket, seenUntil, value, counter }: Entry): number {
   return Math.max(
     window?.expiresAt ?? -Infinity,
+    fixed === undefined ? -Infinity : fixed.start + fixed.length,
     bucket?.fullAt ?? -Infinity,
     seenUntil ?? -Infinity,
     value?.until ?? -Infinity,

@@ -16,6 +16,24 @@ export class WindowLog {
   /** The longest window that was asked for: until then an entry counts. */
   #longest = 0;
 
+  /** As plain numbers: the longest window, then time and amount of each entry. */
+  toNumbers(): number[] {
+    const numbers = [this.#longest];
+    for (let i = 0; i < this.#times.length; i++) numbers.push(this.#times[i]!, this.#amounts[i]!);
+    return numbers;
+  }
+
+  /** From what {@linkcode WindowLog.toNumbers} gave. */
+  static fromNumbers(numbers: readonly number[]): WindowLog {
+    const log = new WindowLog();
+    log.#longest = numbers[0] ?? 0;
+    for (let i = 1; i + 1 < numbers.length; i += 2) {
+      log.#times.push(numbers[i]!);
+      log.#amounts.push(numbers[i + 1]!);
+    }
+    return log;
+  }
+
   /** When nothing in it counts any more. */
   get expiresAt(): number {
     return (this.#times.at(-1) ?? -Infinity) + this.#longest;
@@ -54,7 +72,6 @@ export class WindowLog {
     return now;
   }
 
-  /** Also when the clock was set back: what lies in the future happened now. */
   #forget(now: number): void {
     let gone = 0;
     while (gone < this.#times.length && this.#times[gone]! <= now - this.#longest) gone++;
@@ -62,9 +79,15 @@ export class WindowLog {
       this.#times.splice(0, gone);
       this.#amounts.splice(0, gone);
     }
-    for (let i = this.#times.length - 1; i >= 0 && this.#times[i]! > now; i--) {
-      this.#times[i] = now;
-    }
+    this.settle(now);
+  }
+
+  /** Where the clock was set back, what lies in the future happened now; tells whether it was. */
+  settle(now: number): boolean {
+    let i = this.#times.length - 1;
+    const ahead = i >= 0 && this.#times[i]! > now;
+    for (; i >= 0 && this.#times[i]! > now; i--) this.#times[i] = now;
+    return ahead;
   }
 
   #join(): void {

@@ -10,6 +10,7 @@ import type {
   PasswordHashing,
   PluginState,
   Take,
+  TakeRequest,
 } from "@postern/postern/plugin";
 
 /** One event of the log. */
@@ -158,6 +159,17 @@ function memoryState(clock: { now(): number }): PluginState & { dump(): string }
       buckets.set(key, { tokens: left, at: now });
       return { taken, left, retryAfter: taken ? 0 : Math.ceil((amount - tokens) * per / refill) };
     },
+    takeAll(requests): readonly Take[] {
+      // Asked with nothing to take first: what is not there for all is taken from none.
+      const asked = requests.map((request) => ({ request, before: answerTo(this, request, 0) }));
+      const room = asked.map(({ request, before }) => before.left >= request.amount);
+      const all = requests.every((request, i) => room[i] === true || request.soft === true);
+      return asked.map(({ request, before }, i) =>
+        (all || room[i] === false)
+          ? answerTo(this, request, request.amount)
+          : { taken: false, left: before.left, retryAfter: 0 }
+      );
+    },
     seen(key, ttl): boolean {
       const there = live(key) !== undefined;
       if (!there) values.set(key, { value: "", until: clock.now() + ttl });
@@ -175,11 +187,20 @@ function memoryState(clock: { now(): number }): PluginState & { dump(): string }
   };
 }
 
+/** A fixed window is not told from a sliding one here: it is the state's own tests that do. */
+function answerTo(state: PluginState, request: TakeRequest, amount: number): Take {
+  const answer = request.kind === "bucket"
+    ? state.bucket(request.key, amount, request.capacity, request.refill, request.per)
+    : state.window(request.key, amount, request.limit, request.window);
+  return answer as Take;
+}
+
 /** The same state with every answer a promise. */
 function late(state: PluginState): PluginState {
   return {
     window: async (...given) => await state.window(...given),
     bucket: async (...given) => await state.bucket(...given),
+    takeAll: async (requests) => await state.takeAll(requests),
     seen: async (...given) => await state.seen(...given),
     get: async (key) => await state.get(key),
     set: async (...given) => await state.set(...given),

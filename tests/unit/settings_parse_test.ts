@@ -46,6 +46,7 @@ function example(name: string): string {
 const SMALLEST: Settings = {
   hostname: "mx.example.org",
   dataDir: "/var/lib/postern",
+  state: { kind: "memory" },
   user: undefined,
   group: undefined,
   workers: 1,
@@ -213,6 +214,16 @@ describe("values", () => {
 
   test("without hostname the machine's own name is taken", () => {
     assert.equal(settingsOf(rest, { hostname: "box.example.net" }).hostname, "box.example.net");
+  });
+
+  test("state: in memory, or a file in data_dir", () => {
+    const stateOf = (line: string) => settingsOf(`${line}\nhostname = "a"\n${rest}`).state;
+    const file = (path: string) => ({ kind: "sqlite", path });
+    assert.deepEqual(stateOf('state = "memory"'), { kind: "memory" });
+    assert.deepEqual(stateOf('state = "sqlite"'), file("/var/lib/postern/state.db"));
+    assert.deepEqual(stateOf('state = "sqlite:limits/a.db"'), file("/var/lib/postern/limits/a.db"));
+    assert.deepEqual(stateOf('state = "sqlite:/srv/state.db"'), file("/srv/state.db"));
+    assert.deepEqual(stateOf('data_dir = "d"\nstate = "sqlite"'), file("/etc/postern/d/state.db"));
   });
 
   test("data_dir: the file's, systemd's, the user's, the system's", () => {

@@ -82,6 +82,20 @@ test("R39: no TOML", () => {
   ], problemsOf);
 });
 
+test("R39: a state that is none", () => {
+  const wrong = (text: string) =>
+    [
+      file({ top: `state = "${text}"` }),
+      `2:9: state: expected "memory", "sqlite" or "sqlite:PATH", got "${text}"`,
+    ] as const;
+  run([
+    wrong("redis"),
+    wrong("sqlite:"),
+    wrong("sqlite://host/a.db"),
+    wrong("sqlite::memory:"),
+  ], problemsOf);
+});
+
 test("R39: unknown keys, with the nearest right one", () => {
   run([
     [
