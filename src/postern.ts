@@ -77,7 +77,7 @@ export function startPostern(
     const tls = yield* serverTls(settings, network);
     const { state, open: openState } = yield* makeState(settings, now);
     if (settings.user === undefined) yield* openState;
-    const pipeline = yield* startPlugins(settings, log, now, state);
+    const pipeline = yield* startPlugins(settings, { log, now, network, state });
     const upstreams = yield* makeUpstreams(settings, { network, deadlines, now });
     // The first look makes the mailbox folder, which must belong to the user that fills it: after the change of users.
     const look = firstContact(upstreams, log);

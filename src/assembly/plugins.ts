@@ -14,17 +14,26 @@ import { readText, watchFile } from "../runtime/files.ts";
 import { importModule } from "../runtime/modules.ts";
 import { resolvePath } from "../runtime/paths.ts";
 import type { PluginSettings, Settings } from "../settings/settings.ts";
+import type { Network } from "../transport/duplex.ts";
 import { memoryState } from "../state/memory.ts";
 import type { Log } from "../telemetry/log.ts";
 import { StartFailed } from "./start_failed.ts";
 
+/** What plugins are started with. */
+export interface PluginWorld {
+  readonly log: Log;
+  readonly now: () => number;
+  readonly network: Network;
+  /** Default: in memory. */
+  readonly state?: PluginState;
+}
+
 /** Loads and starts every plugin; fails with all their problems at once. Without a state of their own they get one in memory. */
 export function startPlugins(
   settings: Settings,
-  log: Log,
-  now: () => number,
-  state: PluginState = memoryState({ clock: { now } }),
+  world: PluginWorld,
 ): Effect.Effect<Pipeline, StartFailed, Scope.Scope> {
+  const { log, now, network, state = memoryState({ clock: { now } }) } = world;
   return Effect.gen(function* () {
     const { plugins: loaded, problems } = yield* Effect.promise(() =>
       loadPlugins(wantedPlugins(settings), {
@@ -51,6 +60,14 @@ export function startPlugins(
         readText: (path) => readText(resolvePath(settings.baseDir, path)),
         watchFile: (path, changed) => watchFile(resolvePath(settings.baseDir, path), changed),
         passwords,
+        network: {
+          connect: (address, options, done) =>
+            network.connect(
+              "path" in address ? { path: resolvePath(settings.baseDir, address.path) } : address,
+              options,
+              done,
+            ),
+        },
       }),
       {
         onSuccess: (made) => ({ pipeline: made, problems: [] }),

@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit";
 import * as Option from "effect/Option";
 import { startPlugins } from "../assembly/plugins.ts";
 import type { StartFailed } from "../assembly/start_failed.ts";
+import { systemNetwork } from "../runtime/system_net.ts";
 import { describeAddress } from "../settings/describe.ts";
 import { formatProblem, visible } from "../settings/problem.ts";
 import type { ListenerSettings, Settings } from "../settings/settings.ts";
@@ -100,7 +101,12 @@ async function pluginFindings(loaded: LoadedConfiguration): Promise<Finding[]> {
     },
   };
   const started = await Effect.runPromiseExit(
-    Effect.scoped(Effect.map(startPlugins(settings, log, Date.now), ({ plugins }) => plugins)),
+    Effect.scoped(
+      Effect.map(
+        startPlugins(settings, { log, now: Date.now, network: systemNetwork() }),
+        ({ plugins }) => plugins,
+      ),
+    ),
   );
   return Exit.isSuccess(started)
     ? [...started.value.map((name) => pluginFinding(settings, name)), ...said]

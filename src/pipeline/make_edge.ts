@@ -13,9 +13,11 @@ import type {
   PluginState,
 } from "../plugin/edge.ts";
 import type { Verdict } from "../plugin/verdict.ts";
+import type { Network } from "../transport/duplex.ts";
 import { PASS_VERDICT } from "./algebra.ts";
 import { copyVerdict } from "./answer.ts";
 import { outsideOf } from "./condition.ts";
+import { openConnection } from "./connection.ts";
 import { swallow } from "./hook.ts";
 import type { PluginFailure } from "./failure.ts";
 import { escapeText } from "./text.ts";
@@ -47,6 +49,8 @@ export interface PipelineServices {
   readonly readText: (path: string) => Promise<string>;
   readonly watchFile: (path: string, changed: () => void) => () => void;
   readonly passwords: PasswordHashing;
+  /** For `edge.connect`; paths of unix sockets are resolved behind it. */
+  readonly network: Pick<Network, "connect">;
 }
 
 /** What an edge belongs to. */
@@ -127,6 +131,12 @@ export function makeEdge(services: PipelineServices, owner: EdgeOwner, notes: No
     readText: async (path) => await services.readText(text(path, "path")),
     watchFile: (path, changed) => watch(services, owner, text(path, "path"), changed),
     passwords: services.passwords,
+    connect: (address, options) =>
+      openConnection(services.network, address, options, (connection) => {
+        const dispose = () => connection.destroy();
+        owner.disposers.add(dispose);
+        connection.onGone = () => void owner.disposers.delete(dispose);
+      }),
   };
 }
 

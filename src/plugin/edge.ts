@@ -2,6 +2,7 @@
  * What a plugin is given: constructors for verdicts, a log, metrics, a clock, state, notes.
  * @module
  */
+import type { ConnectAddress, Connection, ConnectOptions } from "./connection.ts";
 import type {
   Defer,
   Delay,
@@ -51,6 +52,11 @@ export interface Edge {
   watchFile(path: string, changed: () => void): () => void;
   /** The password hashing that `postern user add` uses. */
   readonly passwords: PasswordHashing;
+  /**
+   * Opens a connection over TCP or a unix socket, for services with a protocol of their own. Rejects with a
+   * `ConnectionError`, or with the signal's reason.
+   */
+  connect(address: ConnectAddress, options?: ConnectOptions): Promise<Connection>;
 }
 
 /** A plugin's log. */

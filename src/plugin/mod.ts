@@ -21,6 +21,7 @@
 export type * from "./verdict.ts";
 export type * from "./facts.ts";
 export type * from "./edge.ts";
+export type * from "./connection.ts";
 export type * from "./module.ts";
 export type { Mailbox, ReversePath } from "../wire/path.ts";
 export type { MailParams, RcptParams } from "../wire/params.ts";

@@ -6,8 +6,12 @@ import { memoryState } from "../state/memory.ts";
 import type { PluginFailure } from "../pipeline/failure.ts";
 import { makeEdge, Notes, type PipelineServices, type PluginEvent } from "../pipeline/make_edge.ts";
 import { passwords } from "../pipeline/passwords.ts";
+import { PluginConnection } from "../pipeline/connection.ts";
 import { describe } from "../pipeline/text.ts";
+import type { Connection } from "../plugin/connection.ts";
 import type { Edge } from "../plugin/edge.ts";
+import type { Duplex, Network } from "../transport/duplex.ts";
+import { memoryNetwork } from "../transport/memory.ts";
 import { type FakeClock, ManualClock } from "./clock.ts";
 
 /** What a test may set up. */
@@ -18,6 +22,15 @@ export interface TestEdgeOptions {
   readonly files?: { readonly [path: string]: string };
   /** The plugin's name in the log and the metrics. Default `test`. */
   readonly name?: string;
+  /**
+   * Services for `edge.connect`, played by the test, by `host:port` or by the path of a unix socket. Each is called for
+   * each connection with the service's end of it, where `startTls` is the server's side. Elsewhere nobody listens.
+   */
+  readonly services?: {
+    readonly [address: string]: (connection: Connection) => void | Promise<void>;
+  };
+  /** How many octets come at once over such a connection; default: what was written in one tick. */
+  readonly split?: number;
 }
 
 /** What a plugin did, for a test to look at. */
@@ -94,8 +107,44 @@ export function testServices(options: TestEdgeOptions): TestServices {
         return () => void of.delete(changed);
       },
       passwords,
+      network: playedNetwork(options),
     },
   };
+}
+
+/** A network in memory on which the test's services listen. */
+function playedNetwork({ services = {}, split }: TestEdgeOptions): Network {
+  const network = memoryNetwork(split === undefined ? {} : { split });
+  const tls = network.tlsServer({
+    identities: [],
+    minVersion: "1.2",
+    clientCertificate: "none",
+    handshakeTimeout: Infinity,
+  });
+  const play =
+    (address: string, serve: NonNullable<TestEdgeOptions["services"]>[string]) =>
+    async (duplex: Duplex): Promise<void> => {
+      const connection = new PluginConnection(
+        address,
+        duplex,
+        (_, done) => duplex.upgradeServer(tls, "", done),
+        undefined,
+      );
+      try {
+        await serve(connection);
+      } catch {
+        // A service that breaks, or whose client went away, is one that hangs up.
+        connection.destroy();
+      }
+    };
+  for (const [address, serve] of Object.entries(services)) {
+    const port = /:([0-9]+)$/.exec(address)?.[1];
+    const where = port === undefined
+      ? { path: address }
+      : { host: address.slice(0, -port.length - 1), port: Number(port) };
+    void network.listen(where, {}, (duplex) => void play(address, serve)(duplex));
+  }
+  return network;
 }
 
 /**

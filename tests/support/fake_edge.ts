@@ -103,6 +103,8 @@ export function fakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
       return () => void watchers.delete(changed);
     },
     passwords: fakePasswords(verified),
+    connect: ({ ...address }) =>
+      Promise.reject(new Error(`Nobody listens: ${Object.values(address).join(":")}`)),
     entries,
     counters,
     verified,
