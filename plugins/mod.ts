@@ -12,6 +12,7 @@ export const bundled: ReadonlyMap<string, () => Promise<PluginExports>> = new Ma
   () => Promise<PluginExports>
 >([
   ["auth-file", () => import("./auth-file/mod.ts")],
+  ["auth-http", () => import("./auth-http/mod.ts")],
   ["header-rewrite", () => import("./header-rewrite/mod.ts")],
   ["rate-limit", () => import("./rate-limit/mod.ts")],
   ["received", () => import("./received/mod.ts")],

@@ -51,18 +51,20 @@ function report(problems: readonly string[]): void {
   assert.equal(problems.length, 0, `\n${problems.join("\n")}\n`);
 }
 
+const SOURCES = {
+  file: "postern.toml",
+  baseDir: ROOT,
+  env: () => "from-the-environment",
+  readFile: () => "from-a-file",
+};
+
 describe("configurations in the documents", () => {
   test("every toml block is valid; a part of a file is completed by the smallest rest", () => {
     const problems: string[] = [];
     const blocks = BLOCKS.filter(({ language }) => language === "toml");
     assert.ok(blocks.length > 5);
     for (const { page, line, text } of blocks) {
-      const result = decodeConfig(completed(parse(text)), {
-        file: `${page}:${line}`,
-        baseDir: ROOT,
-        env: () => "from-the-environment",
-        readFile: () => "from-a-file",
-      });
+      const result = decodeConfig(completed(parse(text)), { ...SOURCES, file: `${page}:${line}` });
       if (!result.ok) problems.push(...result.problems.map(formatProblem));
     }
     report(problems);
@@ -71,14 +73,12 @@ describe("configurations in the documents", () => {
   test("the options of bundled plugins are valid", async () => {
     const problems: string[] = [];
     for (const { page, line, text } of BLOCKS.filter(({ language }) => language === "toml")) {
-      const { plugins = [] } = parse(text) as {
-        plugins?: readonly { readonly use: string; readonly options?: unknown }[];
-      };
-      for (const { use, options } of plugins) {
+      const result = decodeConfig(completed(parse(text)), SOURCES);
+      for (const { use, options } of result.ok ? result.settings.plugins : []) {
         const load = bundled.get(use);
         if (load === undefined) continue;
-        const result = await (await load()).options?.["~standard"].validate(options ?? {});
-        for (const { message } of result?.issues ?? []) {
+        const checked = await (await load()).options?.["~standard"].validate(options ?? {});
+        for (const { message } of checked?.issues ?? []) {
           problems.push(`${page}:${line}: ${use}: ${message}`);
         }
       }

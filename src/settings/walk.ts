@@ -53,8 +53,7 @@ export function walk(root: unknown, sources: Sources, report: Report): Walked {
       case "text":
         return isTable(value) ? dereference(value, path) : value;
       case "any":
-        refusePrototypes(value, path, report);
-        return value;
+        return refusePrototypes(value, path, report) ? withEnvironment(value, path) : value;
       case "scalar":
         return value;
     }
@@ -75,6 +74,33 @@ export function walk(root: unknown, sources: Sources, report: Report): Walked {
         if (entry) copy[key] = visit(table[key], entry, here);
         else refuseKey(key, shape, table, path);
       }
+    }
+    return copy;
+  }
+
+  /** A copy of a plugin's options with `{ env = "NAME" }` replaced: plugins do not see the environment. */
+  function withEnvironment(
+    value: unknown,
+    path: Path,
+    copies: Map<object, unknown> = new Map(),
+  ): unknown {
+    if (!Array.isArray(value) && !isEntry(value)) return value;
+    const known = copies.get(value);
+    if (known !== undefined) return known;
+    if (Array.isArray(value)) {
+      const copy: unknown[] = [];
+      copies.set(value, copy);
+      for (const [position, item] of value.entries()) {
+        copy.push(withEnvironment(item, [...path, position], copies));
+      }
+      return copy;
+    }
+    if (isEnvironment(value)) return dereference(value, path);
+    const copy: Record<string, unknown> = {};
+    copies.set(value, copy);
+    for (const key of Object.keys(value)) {
+      // Reported already.
+      if (key !== "__proto__") copy[key] = withEnvironment(value[key], [...path, key], copies);
     }
     return copy;
   }
@@ -145,9 +171,13 @@ export function isTable(value: unknown): value is Table {
     !(value instanceof Date);
 }
 
-/** A plugin may copy its options with `Object.assign`, where this key would change what they inherit (R34). */
-function refusePrototypes(value: unknown, path: Path, report: Report): void {
+/**
+ * A plugin may copy its options with `Object.assign`, where this key would change what they inherit (R34). Tells whether
+ * the options refer to the environment.
+ */
+function refusePrototypes(value: unknown, path: Path, report: Report): boolean {
   const seen = new Set<object>();
+  let refers = false;
   const open: { readonly value: unknown; readonly path: Path }[] = [{ value, path }];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { value, path } = next;
@@ -158,6 +188,7 @@ function refusePrototypes(value: unknown, path: Path, report: Report): void {
         open.push({ value: item, path: [...path, position] });
       }
     } else if (isPlain(value)) {
+      if (isEnvironment(value)) refers = true;
       for (const key of Object.keys(value)) {
         const here = [...path, key];
         if (key === "__proto__") report.problem(here, 'the key "__proto__" is reserved', "key");
@@ -165,6 +196,17 @@ function refusePrototypes(value: unknown, path: Path, report: Report): void {
       }
     }
   }
+  return refers;
+}
+
+/** `{ env = "NAME" }` and nothing else. */
+function isEnvironment(value: Table): boolean {
+  const keys = Object.keys(value);
+  return keys.length === 1 && keys[0] === "env" && typeof value["env"] === "string";
+}
+
+function isEntry(value: unknown): value is Table {
+  return typeof value === "object" && value !== null && isPlain(value);
 }
 
 /** Tables of a file, and object literals: an embedder's options may hold anything else, which is left alone. */

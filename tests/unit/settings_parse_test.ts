@@ -264,11 +264,39 @@ upstream = "mailbox"
     assert.equal(settingsOf(text).timeouts.upstreamIdle, 0);
   });
 
-  test("the options of plugins are passed on as they are", () => {
-    const { options } = settingsOf(
-      `hostname = "a"\n${rest}[[plugins]]\nuse = "x"\noptions = { a = { env = "HOME" }, constructor = 1 }\n`,
-    ).plugins[0]!;
-    assert.equal(JSON.stringify(options), '{"a":{"env":"HOME"},"constructor":1}');
+  test("the options of plugins are passed on as they are, but for what is in the environment", () => {
+    const optionsOf = (text: string) =>
+      JSON.stringify(
+        settingsOf(`hostname = "a"\n${rest}[[plugins]]\nuse = "x"\noptions = ${text}\n`, {
+          env: (name) => name === "KEY" ? "sesame" : undefined,
+        }).plugins[0]!.options,
+      );
+    const left = '{ a = { env = "KEY", b = 1 }, file = { file = "x" }, env = 1, constructor = 1 }';
+    assert.equal(
+      optionsOf(left),
+      '{"a":{"env":"KEY","b":1},"file":{"file":"x"},"env":1,"constructor":1}',
+    );
+    assert.equal(
+      optionsOf('{ a = { env = "KEY" }, b = [1, { c = { env = "KEY" } }], constructor = 1 }'),
+      '{"a":"sesame","b":[1,{"c":"sesame"}],"constructor":1}',
+    );
+  });
+
+  test("an embedder's options keep what is no table, and their circles", () => {
+    const ring: Record<string, unknown> = { key: { env: "KEY" }, when: new Date(0) };
+    ring["self"] = ring;
+    const result = decodeConfig({
+      hostname: "a",
+      listeners: [{ listen: "127.0.0.1:2525" }],
+      upstreams: { mailbox: { servers: ["a:25"] } },
+      routes: [{ upstream: "mailbox" }],
+      plugins: [{ use: "x", options: ring }],
+    }, { ...OPTIONS, env: () => "sesame" });
+    assert.ok(result.ok);
+    const options = result.settings.plugins[0]!.options as typeof ring;
+    assert.equal(options["key"], "sesame");
+    assert.equal(options["self"], options);
+    assert.equal(options["when"], ring["when"]);
   });
 
   test("R34: an upstream may be called like something every object has", () => {

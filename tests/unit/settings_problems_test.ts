@@ -412,6 +412,10 @@ describe("references", () => {
     const at = "upstreams.mailbox.auth.password";
     run([
       [
+        file({ more: '[[plugins]]\nuse = "x"\noptions = { a = [{ env = "NONE" }] }' }),
+        '13:26: plugins[0].options.a[0].env: environment variable "NONE" is not set',
+      ],
+      [
         password('{ env = "NONE" }'),
         `8:41: ${at}.env: environment variable "NONE" is not set`,
       ],
