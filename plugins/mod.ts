@@ -11,6 +11,7 @@ export const bundled: ReadonlyMap<string, () => Promise<PluginExports>> = new Ma
   string,
   () => Promise<PluginExports>
 >([
+  ["auth-dovecot", () => import("./auth-dovecot/mod.ts")],
   ["auth-file", () => import("./auth-file/mod.ts")],
   ["auth-http", () => import("./auth-http/mod.ts")],
   ["header-rewrite", () => import("./header-rewrite/mod.ts")],

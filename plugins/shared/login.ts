@@ -48,7 +48,7 @@ export interface Login {
 /** What an engine says: the login it is known by, or that it is wrong. What else happens to it is thrown. */
 export type Finding = { readonly user: string } | "wrong";
 
-/** The engine is there and cannot say now, which is no fault worth a line of the log. */
+/** The engine is there and defers this login: what ails it is in its own log. */
 export class NotNow extends Error {}
 
 const longestLogin = 320;
@@ -79,9 +79,9 @@ export function passwordAuthenticator(
     } catch (cause) {
       edge.metrics.count("unavailable");
       // Who is cut off by the budget is told of by the host, and who is gone needs no answer.
-      if (!login.context.signal.aborted && !(cause instanceof NotNow)) {
-        health.ill(withoutSecrets(cause, login));
-      }
+      if (login.context.signal.aborted) return undefined;
+      if (cause instanceof NotNow) edge.log.info("Login deferred", { cause: cause.message });
+      else health.ill(withoutSecrets(cause, login));
       return undefined;
     }
   }

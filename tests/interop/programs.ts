@@ -110,6 +110,11 @@ export class Service {
     });
   }
 
+  /** Undefined when it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   /** SIGTERM to this process; it ends its own children. */
   async stop(): Promise<void> {
     const { pid } = this.#child;

@@ -10,6 +10,7 @@ const here = new URL("../../plugins/", import.meta.url);
 /** Options with which each starts. */
 const working: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ["auth-file", { users: "users.txt" }],
+  ["auth-dovecot", { server: "unix:/run/dovecot/auth" }],
   ["auth-http", { url: "http://127.0.0.1:9/auth" }],
   ["rate-limit", { rules: [{ by: "address", count: "messages", limit: 100, window: "1h" }] }],
   ["spam-score", { tag_at: 5, refuse_at: 15 }],
