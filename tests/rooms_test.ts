@@ -106,6 +106,11 @@ const EXCEPTIONS: ReadonlyMap<
     packages: ["hash-wasm", "bcryptjs"],
     why: "hashes and compares in constant time",
   }],
+  ["src/pipeline/scram.ts", {
+    node: ["crypto"],
+    packages: ["@mongodb-js/saslprep"],
+    why: "derives keys and compares in constant time",
+  }],
   ["src/upstream/maildir*.ts", {
     node: ["fs", "path", "crypto", "process"],
     why: "the mailbox is a folder, and its file names hold the process id and chance",

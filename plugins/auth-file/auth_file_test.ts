@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Authenticator, Refuse } from "@postern/postern/plugin";
+import type { Authenticator, Defer, Refuse } from "@postern/postern/plugin";
 import { fakeEdge, type FakeEdgeOptions, fakeHash } from "../../tests/support/fake_edge.ts";
 import {
   context,
@@ -10,7 +10,7 @@ import {
   transaction,
 } from "../../tests/support/fake_facts.ts";
 import authFile, { type Options, options } from "./mod.ts";
-import { canonicalLogin, decoyHash, hashKind, parseUsers } from "./users.ts";
+import { canonicalLogin, commonIterations, decoyHash, hashKind, parseUsers } from "./users.ts";
 
 const users = `# people\n\nanna@Example.org:${fakeHash("secret")}\nbob:${fakeHash("hunter2")}\n`;
 
@@ -20,7 +20,7 @@ async function start(over: Record<string, unknown> = {}, host: FakeEdgeOptions =
   const plugin = await authFile(edge, given);
   const auth: Authenticator = plugin.hooks.auth!;
   const login = async (user: string, password: string, address = "192.0.2.1") =>
-    await auth.verify(
+    await auth.verify!(
       { mechanism: "PLAIN", user, password },
       context(transaction({ session: session({ remote: { address, port: 1 } }) })),
     );
@@ -216,7 +216,7 @@ describe("R17: repeated failures", () => {
   test("a session that is gone while it waits costs no verification", async () => {
     const { edge, plugin } = await start();
     const gone = { ...context(), signal: AbortSignal.abort() };
-    const answer = await plugin.hooks.auth!.verify(
+    const answer = await plugin.hooks.auth!.verify!(
       { mechanism: "PLAIN", user: "bob", password: "hunter2" },
       gone,
     ) as Refuse;
@@ -230,7 +230,7 @@ describe("R17: repeated failures", () => {
     edge.passwords.verify = () => new Promise(() => {});
     const cut = new AbortController();
     const credentials = { mechanism: "PLAIN", user: "bob", password: "hunter2" };
-    void plugin.hooks.auth!.verify(credentials, { ...context(), signal: cut.signal });
+    void plugin.hooks.auth!.verify!(credentials, { ...context(), signal: cut.signal });
     edge.passwords.verify = verify;
     const next = login("bob", "hunter2");
     cut.abort();
@@ -243,6 +243,125 @@ describe("R17: repeated failures", () => {
     edge.clock.advance(60_000);
     await login("bob", "wrong");
     assert.deepEqual(await login("bob", "hunter2"), ok("bob"));
+  });
+});
+
+describe("SCRAM-SHA-256", () => {
+  const key = "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=";
+  const secretLine = (login: string, iterations = 60_000, salt = "c2FsdHNhbHQ=") =>
+    `${login}:{SCRAM-SHA-256}${iterations},${salt},${key},${key}\n`;
+  const secret = { salt: "c2FsdHNhbHQ=", iterations: 60_000, storedKey: key, serverKey: key };
+
+  async function startScram(content: string, over: Record<string, unknown> = {}) {
+    const started = await start(over, { files: { "users.txt": content } });
+    const auth = started.plugin.hooks.auth!;
+    const at = (address = "192.0.2.1") =>
+      context(transaction({ session: session({ remote: { address, port: 1 } }) }));
+    const checked = async (user: string, proved: boolean, address?: string) =>
+      await auth.scramChecked!({ mechanism: "SCRAM-SHA-256", user, proved }, at(address));
+    return {
+      ...started,
+      auth,
+      checked,
+      ask: async (user: string) => await auth.scram!(user, at()),
+    };
+  }
+
+  test("a login may have a hash and a secret; two of a kind are a repetition", () => {
+    const read = parseUsers(
+      `a:${fakeHash("x")}\n${secretLine("a")}${secretLine("b", 4096)}${secretLine("b")}`,
+    );
+    assert.deepEqual(read.scram, new Map([["a", secret], ["b", secret]]));
+    assert.equal(read.hashes.get("a"), fakeHash("x"));
+    assert.ok(read.hashes.get("b")?.startsWith("{SCRAM-SHA-256}60000,"));
+    assert.deepEqual([read.broken, read.repeated], [[], [4]]);
+    for (const bad of ["4095,c2FsdA==", "1000001,c2FsdA==", "4096,", "4096,c2FsdA", "x,c2FsdA=="]) {
+      assert.deepEqual(parseUsers(`a:{SCRAM-SHA-256}${bad},${key},${key}`).broken, [1], bad);
+    }
+    assert.deepEqual(parseUsers(`a:{SCRAM-SHA-1}4096,c2FsdA==,${key},${key}`).broken, [1]);
+  });
+
+  test("R16: the decoys are of the most common kind", () => {
+    const { hashes, scram } = parseUsers(
+      secretLine("a", 4096) + secretLine("b", 9000) + secretLine("c", 9000),
+    );
+    assert.equal(commonIterations(scram), 9000);
+    const decoy = decoyHash(hashes)!;
+    assert.equal(hashKind(decoy), "{SCRAM-SHA-256}9000");
+    assert.ok(![...hashes.values()].includes(decoy));
+    assert.deepEqual(parseUsers(`x:${decoy}`).broken, []);
+    assert.equal(commonIterations(new Map()), 4096);
+  });
+
+  test("is offered when every login has a secret, or as the operator says", async () => {
+    const mechanisms = async (content: string, over = {}) =>
+      (await startScram(content, over)).auth.mechanisms.join(" ");
+    const mixed = `${secretLine("a")}b:${fakeHash("x")}\n`;
+    assert.equal(await mechanisms(secretLine("a")), "SCRAM-SHA-256 PLAIN LOGIN");
+    assert.equal(
+      await mechanisms(`${secretLine("a")}a:${fakeHash("x")}\n`),
+      "SCRAM-SHA-256 PLAIN LOGIN",
+    );
+    assert.equal(await mechanisms(mixed), "PLAIN LOGIN");
+    assert.equal(await mechanisms(""), "PLAIN LOGIN");
+    assert.equal(await mechanisms(mixed, { scram: "always" }), "SCRAM-SHA-256 PLAIN LOGIN");
+    assert.equal(await mechanisms(secretLine("a"), { scram: "never" }), "PLAIN LOGIN");
+    const { edge } = await startScram(mixed);
+    assert.ok(
+      edge.entries.some(({ level, message }) =>
+        level === "warn" && message.includes("not every login has a secret")
+      ),
+    );
+  });
+
+  test("R16: gives the secret of a known login, and the iterations of one for any other", async () => {
+    const { ask } = await startScram(secretLine("anna@Example.org"));
+    assert.deepEqual(await ask("anna@EXAMPLE.org"), secret);
+    for (const user of ["nobody", "", "__proto__", "x".repeat(5000)]) {
+      assert.deepEqual(await ask(user), { iterations: 60_000 });
+    }
+  });
+
+  test("a right proof logs in, in the canonical form; a wrong one and an unknown login do not", async () => {
+    const { checked, edge } = await startScram(secretLine("anna@example.org"));
+    assert.deepEqual(await checked("anna@EXAMPLE.org", true), {
+      user: "anna@example.org",
+      mechanism: "SCRAM-SHA-256",
+    });
+    assert.deepEqual(await checked("anna@example.org", false), invalid);
+    assert.deepEqual(await checked("nobody", false), invalid);
+    assert.deepEqual(await checked("nobody", true), invalid);
+    assert.equal(edge.verified.length, 0);
+  });
+
+  test("R17: wrong proofs lock source and login, and count with wrong passwords", async () => {
+    const { checked, login } = await startScram(secretLine("bob"), { max_failures: 3 });
+    await checked("bob", false);
+    await login("bob", "wrong");
+    await checked("nobody", false);
+    assert.deepEqual(await checked("bob", true), invalid);
+    assert.deepEqual(await checked("bob", true, "192.0.2.9"), {
+      user: "bob",
+      mechanism: "SCRAM-SHA-256",
+    });
+  });
+
+  test("R17: parallel proofs do not outrun the lock", async () => {
+    const { checked } = await startScram(secretLine("bob"), { max_failures: 2 });
+    const answers = await Promise.all([
+      ...Array.from({ length: 20 }, (_, i) => checked(`user${i}`, false)),
+      checked("bob", true),
+    ]);
+    assert.deepEqual(answers.at(-1), invalid);
+  });
+
+  test("a file that cannot be read defers; a login taken out between the halves is out", async () => {
+    const { ask, checked, edge } = await startScram(secretLine("bob") + secretLine("anna"));
+    await edge.write("users.txt", secretLine("anna"));
+    assert.deepEqual(await checked("bob", true), invalid);
+    await edge.write("users.txt", undefined);
+    assert.equal((await ask("anna") as Defer).code, 454);
+    assert.equal((await checked("anna", true) as Refuse).code, 454);
   });
 });
 

@@ -1,11 +1,12 @@
 /**
- * auth-file: checks logins against a file of password hashes (RFC 4954, RFC 4616).
+ * auth-file: checks logins against a file of password hashes and SCRAM secrets (RFC 4954, RFC 4616, RFC 5802).
  *
  * Owns: the users list and its reload, the same answer and the same time for known and unknown logins, locks.
  * Never: logs, stores or keeps a password; answers anything but 535 for a wrong login, whatever is wrong with it.
  * @module
  */
 import type {
+  Authenticator,
   Credentials,
   Defer,
   HookContext,
@@ -14,12 +15,22 @@ import type {
   OptionsSchema,
   PluginModule,
   Refuse,
+  ScramDecoy,
+  ScramResult,
+  ScramSecret,
 } from "@postern/postern/plugin";
 import * as v from "valibot";
 import { networks } from "../shared/network.ts";
-import { duration, table, text, whole } from "../shared/options.ts";
+import { duration, oneOf, table, text, whole } from "../shared/options.ts";
 import { guard } from "../shared/guard.ts";
-import { canonicalLogin, decoyHash, hashKind, parseUsers } from "./users.ts";
+import {
+  canonicalLogin,
+  commonIterations,
+  decoyHash,
+  hashKind,
+  parseUsers,
+  type Users,
+} from "./users.ts";
 
 const schema = table({
   users: text("the path of a users file"),
@@ -27,6 +38,7 @@ const schema = table({
   window: v.optional(duration(), "15m"),
   lock: v.optional(duration(), "15m"),
   exempt: v.optional(networks(), []),
+  scram: v.optional(oneOf(["auto", "always", "never"]), "auto"),
 });
 
 /** Options, as the plugin is given them: durations in milliseconds. */
@@ -38,9 +50,10 @@ export const options: OptionsSchema = schema;
 /** What the plugin says of itself. */
 export const manifest: Manifest = { version: "1.0.0" };
 
-interface Loaded {
-  readonly hashes: ReadonlyMap<string, string>;
+interface Loaded extends Users {
   readonly decoy: string;
+  /** Iterations of the secret that an unknown login seems to have. */
+  readonly iterations: number;
 }
 
 const authFile: PluginModule<Options> = async (edge, options) => {
@@ -62,7 +75,7 @@ const authFile: PluginModule<Options> = async (edge, options) => {
     }
     const decoy = decoyHash(users.hashes) ?? await edge.passwords.hash(crypto.randomUUID());
     edge.log.info("Users file read", { file: options.users, users: users.hashes.size });
-    return { hashes: users.hashes, decoy };
+    return { ...users, decoy, iterations: commonIterations(users.scram) };
   }
 
   async function reload(): Promise<void> {
@@ -103,14 +116,26 @@ const authFile: PluginModule<Options> = async (edge, options) => {
     credentials: Credentials,
     context: HookContext,
   ): Promise<Identity | Refuse | Defer> {
-    const login = canonicalLogin(credentials.user);
+    return judged(
+      credentials,
+      context,
+      (users, login) => matches(users, login, credentials.password),
+    );
+  }
+
+  function judged(
+    { user, mechanism }: { readonly user: string; readonly mechanism: string },
+    context: HookContext,
+    isRight: (users: Loaded, login: string | undefined) => boolean | Promise<boolean>,
+  ): Promise<Identity | Refuse | Defer> {
+    const login = canonicalLogin(user);
     const current = attempt(context.session.remote.address, login ?? "");
     return current.inTurn(context.signal, async () => {
       // Nobody waits for the answer any more.
       if (loaded === undefined || context.signal.aborted) return unavailable;
       // No hashing for a locked source: it would be a cheap way to keep the processor busy.
       if (await current.locked()) return invalid;
-      const right = await matches(loaded, login, credentials.password);
+      const right = await isRight(loaded, login);
       // Asked again: another source may have locked the login meanwhile.
       if (await current.locked()) return invalid;
       if (!right || login === undefined) {
@@ -119,17 +144,49 @@ const authFile: PluginModule<Options> = async (edge, options) => {
         return invalid;
       }
       await current.succeeded();
-      return { user: login, mechanism: credentials.mechanism };
+      return { user: login, mechanism };
     });
   }
 
+  /** At once, locked or not: a lock is told, as anything else, by the answer to the proof. */
+  function scram(user: string): ScramSecret | ScramDecoy | Defer {
+    if (loaded === undefined) return unavailable;
+    const login = canonicalLogin(user);
+    const secret = login === undefined ? undefined : loaded.scram.get(login);
+    return secret ?? { iterations: loaded.iterations };
+  }
+
+  function scramChecked(result: ScramResult, context: HookContext) {
+    // Since the proof began the login may have been taken out, or its password changed.
+    return judged(
+      result,
+      context,
+      (users, login) => result.proved && login !== undefined && users.scram.has(login),
+    );
+  }
+
+  const offersScram = offers(options.scram, loaded);
+  if (options.scram === "auto" && !offersScram && loaded.scram.size > 0) {
+    edge.log.warn("SCRAM-SHA-256 is not offered: not every login has a secret for it", {
+      file: options.users,
+      users: loaded.hashes.size,
+      secrets: loaded.scram.size,
+    });
+  }
+  const auth: Authenticator = offersScram
+    ? { mechanisms: ["SCRAM-SHA-256", "PLAIN", "LOGIN"], verify, scram, scramChecked }
+    : { mechanisms: ["PLAIN", "LOGIN"], verify };
   const stop = edge.watchFile(options.users, () => void reload());
-  return {
-    name: "auth-file",
-    onError: "tempfail",
-    hooks: { auth: { mechanisms: ["PLAIN", "LOGIN"], verify } },
-    close: stop,
-  };
+  return { name: "auth-file", onError: "tempfail", hooks: { auth }, close: stop };
 };
+
+/**
+ * EHLO is the same for everybody, and a client takes the strongest mechanism it finds there: offered while some login has
+ * no secret, SCRAM would lock that one out.
+ */
+function offers(scram: Options["scram"], { hashes, scram: secrets }: Users): boolean {
+  if (scram !== "auto") return scram === "always";
+  return secrets.size > 0 && secrets.size === hashes.size;
+}
 
 export default authFile;

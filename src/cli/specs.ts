@@ -164,10 +164,15 @@ export const userAddSpec = {
       kind: "boolean",
       description: "The password is the first line of standard input",
     },
+    scram: {
+      kind: "boolean",
+      description: "Write a secret for SCRAM-SHA-256 in the place of the hash",
+    },
   },
   words: { name: { value: "NAME", description: "Login name", required: true } },
   details: [
     "Asks for the password twice. What is written is an argon2id hash; the file is replaced in one step and is readable by its owner only.",
+    "With --scram it is a secret for SCRAM-SHA-256, by which logins work without the password being sent, and PLAIN and LOGIN work, too. Whoever steals the file guesses faster against it than against argon2id. auth-file offers SCRAM-SHA-256 when every login of the file has one.",
   ],
   examples: ["postern user add alice --file users.txt"],
 } as const satisfies CommandSpec;

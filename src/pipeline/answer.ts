@@ -4,9 +4,11 @@
  * @module
  */
 import type { Identity } from "../plugin/facts.ts";
-import type { Verdict } from "../plugin/verdict.ts";
+import type { ScramDecoy, ScramSecret } from "../plugin/module.ts";
+import type { Defer, Refuse, Verdict } from "../plugin/verdict.ts";
 import { parseMailbox } from "../wire/path.ts";
 import { PASS_VERDICT } from "./algebra.ts";
+import { isIterations, isScramSecret } from "./scram.ts";
 import { escapeText } from "./text.ts";
 
 /** Where a plugin was asked. */
@@ -208,7 +210,7 @@ export function readVerdict(stage: Stage, value: unknown): Verdict {
 export function readLogin(
   value: unknown,
   mechanism: string,
-): Identity | Extract<Verdict, { readonly verdict: "refuse" | "defer" }> | undefined {
+): Identity | Refuse | Defer | undefined {
   if (value === undefined) return undefined;
   need(typeof value === "object" && value !== null, "The answer is not an identity");
   const user = (value as { readonly user?: unknown }).user;
@@ -223,4 +225,30 @@ export function readLogin(
     "user is not a login name",
   );
   return { user, mechanism };
+}
+
+/** What an authenticator keeps for SCRAM, or that it does not know the login. */
+export function readScram(value: unknown): ScramSecret | ScramDecoy | Refuse | Defer | undefined {
+  if (value === undefined) return undefined;
+  need(typeof value === "object" && value !== null, "The answer is not a SCRAM secret");
+  const { iterations, salt, storedKey, serverKey } = value as { readonly [key: string]: unknown };
+  if (iterations === undefined) {
+    const verdict = readVerdict("auth", value);
+    if (verdict.verdict === "refuse" || verdict.verdict === "defer") return verdict;
+    return undefined;
+  }
+  need(
+    typeof iterations === "number" && isIterations(iterations),
+    "iterations is not a number that SCRAM can work with",
+  );
+  if (salt === undefined && storedKey === undefined && serverKey === undefined) {
+    return { iterations };
+  }
+  need(
+    typeof salt === "string" && typeof storedKey === "string" && typeof serverKey === "string",
+    "The answer is not a SCRAM secret",
+  );
+  const secret = { salt, iterations, storedKey, serverKey };
+  need(isScramSecret(secret), "The answer is not a SCRAM secret");
+  return secret;
 }

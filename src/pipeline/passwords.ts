@@ -1,5 +1,5 @@
 /**
- * Password hashing by PHC strings: argon2id and argon2i, scrypt, bcrypt ($2a, $2b, $2y).
+ * Password hashing by PHC strings: argon2id and argon2i, scrypt, bcrypt ($2a, $2b, $2y); and by SCRAM secrets.
  *
  * New hashes are argon2id with 19 MiB, two passes, one lane (OWASP's minimum). Libraries are imported at first use.
  * Never: puts a hash or a password into an error.
@@ -7,6 +7,7 @@
  */
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import type { PasswordHashing } from "../plugin/edge.ts";
+import { isScram, matchesScram, parseScram } from "./scram.ts";
 
 const ARGON2 = { memorySize: 19 * 1024, iterations: 2, parallelism: 1, hashLength: 32 };
 
@@ -33,8 +34,13 @@ export const passwords: PasswordHashing = {
       return await verifyArgon2(id, rest, password);
     }
     if (empty === "" && id === "scrypt") return await verifyScrypt(rest, password);
+    if (isScram(hash)) {
+      const secret = parseScram(hash);
+      if (secret !== undefined) return await matchesScram(secret, password);
+      throw new UnsupportedHash("Unsupported password hash: malformed SCRAM-SHA-256");
+    }
     throw new UnsupportedHash(
-      "Unsupported password hash: expected argon2id, argon2i, scrypt or bcrypt",
+      "Unsupported password hash: expected argon2id, argon2i, scrypt, bcrypt or SCRAM-SHA-256",
     );
   },
 

@@ -4,12 +4,13 @@
  */
 import type * as Effect from "effect/Effect";
 import type { HeaderView, Identity, SessionFacts } from "../plugin/facts.ts";
-import type { Credentials } from "../plugin/module.ts";
+import type { ScramSecret } from "../plugin/module.ts";
 import type { Defer, Refuse } from "../plugin/verdict.ts";
 import type { MailParams, RcptParams } from "../wire/params.ts";
 import type { Mailbox, ReversePath } from "../wire/path.ts";
 import type { Reply } from "../wire/reply.ts";
 import type { Outcome } from "./algebra.ts";
+import type { LoginCredentials, ScramOpening } from "./auth.ts";
 import type { BodyPipeline } from "./body.ts";
 import type { DecisionTrace } from "./trace.ts";
 import type { Transaction } from "./transaction.ts";
@@ -65,7 +66,15 @@ export interface SessionPipeline {
   readonly trace: DecisionTrace;
   connect(): Answered;
   helo(name: string): Answered;
-  authenticate(credentials: Credentials): Effect.Effect<AuthOutcome>;
+  authenticate(credentials: LoginCredentials): Effect.Effect<AuthOutcome>;
+  /** The first half of a SCRAM exchange. */
+  openScram(user: string): Effect.Effect<ScramOpening>;
+  /** The second half. The signature is for the client where the outcome is an identity. */
+  closeScram(
+    opening: Extract<ScramOpening, { readonly secret: ScramSecret }>,
+    authMessage: string,
+    proof: Uint8Array,
+  ): Effect.Effect<{ readonly outcome: AuthOutcome; readonly signature: string }>;
   /** Also gives the transaction the points of `connect` and `helo`. */
   mail(tx: Transaction, from: ReversePath, params: MailParams): Answered;
   rcpt(tx: Transaction, to: Mailbox, params: RcptParams): Answered;
@@ -86,5 +95,6 @@ export interface SessionPipeline {
   loginFailed(user: string): void;
 }
 
+export type { LoginCredentials, ScramOpening } from "./auth.ts";
 export type { BodyFault, BodyPipeline } from "./body.ts";
 export { type Outcome, PASS } from "./algebra.ts";

@@ -4,12 +4,12 @@
  */
 import * as Effect from "effect/Effect";
 import type { HeaderView, SessionFacts } from "../plugin/facts.ts";
-import type { Authenticator, BodyHooks, Credentials, Hooks, Observers } from "../plugin/module.ts";
+import type { Authenticator, BodyHooks, Hooks, Observers } from "../plugin/module.ts";
 import type { MailParams, RcptParams } from "../wire/params.ts";
 import type { Mailbox, ReversePath } from "../wire/path.ts";
 import type { Reply } from "../wire/reply.ts";
 import { isRefusal, type Outcome, PASS, PASS_VERDICT, type SymbolPoints } from "./algebra.ts";
-import { authenticate } from "./auth.ts";
+import { authenticate, closeScram, type LoginCredentials, openScram } from "./auth.ts";
 import { BodyRun } from "./body.ts";
 import type { PluginFailure } from "./failure.ts";
 import { closeDraft, HeaderDraft } from "./header_draft.ts";
@@ -130,8 +130,20 @@ export class SessionRun implements SessionPipeline, Host {
     return kept(runPhase(this, question, steps), ({ scores }) => this.#heloScores = scores);
   }
 
-  authenticate(credentials: Credentials): Effect.Effect<AuthOutcome> {
+  authenticate(credentials: LoginCredentials): Effect.Effect<AuthOutcome> {
     return authenticate(this, credentials, this.#asked(this.#plan.auth));
+  }
+
+  openScram(user: string): ReturnType<typeof openScram> {
+    return openScram(this, user, this.#asked(this.#plan.auth));
+  }
+
+  closeScram(
+    opening: Parameters<typeof closeScram>[1],
+    authMessage: string,
+    proof: Uint8Array,
+  ): ReturnType<typeof closeScram> {
+    return closeScram(this, opening, authMessage, proof);
   }
 
   mail(tx: Transaction, from: ReversePath, params: MailParams): Answered {

@@ -113,20 +113,32 @@ function functionsOf(
   return found;
 }
 
+/** Functions that a mechanism needs, by mechanism. */
+const MECHANISMS: ReadonlyMap<unknown, readonly string[]> = new Map([
+  ["PLAIN", ["verify"]],
+  ["LOGIN", ["verify"]],
+  ["SCRAM-SHA-256", ["scram", "scramChecked"]],
+  ["XOAUTH2", ["token"]],
+  ["OAUTHBEARER", ["token"]],
+  ["EXTERNAL", ["certificate"]],
+]);
+
 function authOf(value: unknown, wrong: string[]): Authenticator | undefined {
   if (value === undefined) return undefined;
   const mechanisms = isRecord(value) ? value["mechanisms"] : undefined;
-  const verify = isRecord(value) ? value["verify"] : undefined;
   if (
-    !Array.isArray(mechanisms) || mechanisms.length === 0 ||
-    !mechanisms.every((name) => name === "PLAIN" || name === "LOGIN")
+    !isRecord(value) || !Array.isArray(mechanisms) || mechanisms.length === 0 ||
+    !mechanisms.every((name) => MECHANISMS.has(name))
   ) {
-    wrong.push("hooks.auth.mechanisms must list PLAIN or LOGIN or both");
+    wrong.push(`hooks.auth.mechanisms must list some of ${[...MECHANISMS.keys()].join(", ")}`);
     return undefined;
   }
-  if (typeof verify !== "function") {
-    wrong.push("hooks.auth.verify must be a function");
-    return undefined;
+  const needed = new Set(mechanisms.flatMap((name) => MECHANISMS.get(name) ?? []));
+  const found: { [name: string]: Anything } = {};
+  for (const name of needed) {
+    const member = value[name];
+    if (typeof member === "function") found[name] = member.bind(value);
+    else wrong.push(`hooks.auth.${name} must be a function`);
   }
-  return { mechanisms: [...mechanisms], verify: verify.bind(value) };
+  return { mechanisms: [...mechanisms], ...found };
 }

@@ -165,7 +165,7 @@ export interface Note<T> {
   get(on: object): T | undefined;
 }
 
-/** Password hashes by PHC strings: argon2id, scrypt, bcrypt. */
+/** Password hashes by PHC strings: argon2id, scrypt, bcrypt; and SCRAM secrets, `{SCRAM-SHA-256}iterations,salt,storedKey,serverKey`. */
 export interface PasswordHashing {
   /** True when the password matches. An unknown format rejects. */
   verify(hash: string, password: string): Promise<boolean>;

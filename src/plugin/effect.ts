@@ -23,7 +23,6 @@ import * as Cause from "effect/Cause";
 import * as Layer from "effect/Layer";
 import * as ManagedRuntime from "effect/ManagedRuntime";
 import type { Edge } from "./edge.ts";
-import type { Identity } from "./facts.ts";
 import type {
   Authenticator,
   BodyHooks,
@@ -33,7 +32,7 @@ import type {
   Plugin,
   PluginModule,
 } from "./module.ts";
-import type { Defer, Refuse, Verdict } from "./verdict.ts";
+import type { Verdict } from "./verdict.ts";
 
 export type * from "./mod.ts";
 
@@ -50,6 +49,26 @@ export type EffectAnswer<R, V = Verdict> = AnEffect<V | undefined | void, R>;
 export type EffectHook<K extends keyof Hooks, R> = NonNullable<Hooks[K]> extends
   (...args: infer A) => unknown ? (...args: A) => EffectAnswer<R> : never;
 
+/** An authenticator whose functions return Effects. */
+export interface EffectAuthenticator<R = never> extends Pick<Authenticator, "mechanisms"> {
+  /** `PLAIN` and `LOGIN`. */
+  readonly verify?: AuthCall<"verify", R>;
+  /** `SCRAM-SHA-256`: the secret of a login. */
+  readonly scram?: AuthCall<"scram", R>;
+  /** `SCRAM-SHA-256`: the proof has been checked. */
+  readonly scramChecked?: AuthCall<"scramChecked", R>;
+  /** `XOAUTH2` and `OAUTHBEARER`. */
+  readonly token?: AuthCall<"token", R>;
+  /** `EXTERNAL`. */
+  readonly certificate?: AuthCall<"certificate", R>;
+}
+
+/** A function of an authenticator, with its answer as an Effect. */
+export type AuthCall<K extends Exclude<keyof Authenticator, "mechanisms">, R> =
+  NonNullable<Authenticator[K]> extends (...args: infer A) => infer V
+    ? (...args: A) => AnEffect<Awaited<V>, R>
+    : never;
+
 /** Hooks that return Effects. What is synchronous on the plain door (`reply`, `transform`, `observe`, observers) is so here. */
 export interface EffectHooks<R = never> extends Pick<Hooks, "reply" | "on"> {
   /** Before the banner. */
@@ -57,13 +76,7 @@ export interface EffectHooks<R = never> extends Pick<Hooks, "reply" | "on"> {
   /** HELO or EHLO. */
   readonly helo?: EffectHook<"helo", R>;
   /** An authenticator. */
-  readonly auth?: {
-    readonly mechanisms: Authenticator["mechanisms"];
-    readonly verify: (
-      credentials: Parameters<Authenticator["verify"]>[0],
-      context: HookContext,
-    ) => EffectAnswer<R, Identity | Refuse | Defer>;
-  };
+  readonly auth?: EffectAuthenticator<R>;
   /** MAIL FROM. */
   readonly mail?: EffectHook<"mail", R>;
   /** Each RCPT TO. */
@@ -148,14 +161,20 @@ function plainHooks<R>(hooks: EffectHooks<R>, run: Run<R>): Hooks {
     ...plain,
     ...(reply === undefined ? {} : { reply: reply.bind(hooks) }),
     ...(on === undefined ? {} : { on }),
-    ...(auth === undefined ? {} : {
-      auth: {
-        mechanisms: auth.mechanisms,
-        verify: plainHook(auth.verify.bind(auth), run),
-      },
-    }),
+    ...(auth === undefined ? {} : { auth: plainAuth(auth, run) }),
     ...(body === undefined ? {} : { body: plainBody(body, run) }),
   };
+}
+
+const AUTH_CALLS = ["verify", "scram", "scramChecked", "token", "certificate"] as const;
+
+function plainAuth<R>(auth: EffectAuthenticator<R>, run: Run<R>): Authenticator {
+  const plain: { [name: string]: unknown } = {};
+  for (const name of AUTH_CALLS) {
+    const call = auth[name] as AnyHook<R> | undefined;
+    if (call !== undefined) plain[name] = plainHook(call.bind(auth), run);
+  }
+  return { mechanisms: auth.mechanisms, ...plain };
 }
 
 function plainBody<R>(body: NonNullable<EffectHooks<R>["body"]>, run: Run<R>): BodyHooks {

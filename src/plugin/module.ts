@@ -39,9 +39,9 @@ export interface ContentContext extends TransactionContext {
   readonly header?: HeaderView | undefined;
 }
 
-/** Credentials that a client gave. */
+/** A login name and a password that a client gave. */
 export interface Credentials {
-  /** `PLAIN` and `LOGIN` give a password. */
+  /** `PLAIN` or `LOGIN`. */
   readonly mechanism: string;
   /** Authentication identity. */
   readonly user: string;
@@ -49,12 +49,89 @@ export interface Credentials {
   readonly password: string;
 }
 
-/** A plugin that is an authenticator. */
+/** A bearer token that a client gave (RFC 6750). */
+export interface TokenCredentials {
+  /** `XOAUTH2` or `OAUTHBEARER`. */
+  readonly mechanism: string;
+  /** Whom the client wants to be: the token must be that one's. `""` where it did not say. */
+  readonly user: string;
+  /** Never log it. */
+  readonly token: string;
+  /** The server that the client means to talk to, where it said so. */
+  readonly host: string | undefined;
+  /** The port that the client means to talk to, where it said so. */
+  readonly port: number | undefined;
+}
+
+/** A client certificate that verified, of a client that asks for `EXTERNAL` (RFC 4422 appendix A). */
+export interface CertificateCredentials {
+  /** `EXTERNAL`. */
+  readonly mechanism: string;
+  /** Whom the client wants to be; `""`: whom the certificate names. */
+  readonly user: string;
+  /** The certificate's common name; `""` where it has none. */
+  readonly subject: string;
+  /** SHA-256 of the certificate, lower-case hex without colons. */
+  readonly fingerprint: string;
+}
+
+/** What a server keeps in the place of a password for SCRAM (RFC 5802 section 3). */
+export interface ScramSecret {
+  /** Base64. */
+  readonly salt: string;
+  /** From 4096. */
+  readonly iterations: number;
+  /** Base64 of 32 octets. Never log it. */
+  readonly storedKey: string;
+  /** Base64 of 32 octets. Never log it. */
+  readonly serverKey: string;
+}
+
+/** An unknown login: the host makes up the rest, always the same for a name, and no proof is right. */
+export interface ScramDecoy {
+  /** As many as the secrets of known logins have. */
+  readonly iterations: number;
+}
+
+/** What came of a SCRAM exchange. */
+export interface ScramResult {
+  /** `SCRAM-SHA-256`. */
+  readonly mechanism: string;
+  /** The login name that the client gave. */
+  readonly user: string;
+  /** Whether the client has proved that it knows the password. */
+  readonly proved: boolean;
+}
+
+/** A SASL mechanism that an authenticator can serve. */
+export type Mechanism =
+  | "PLAIN"
+  | "LOGIN"
+  | "SCRAM-SHA-256"
+  | "XOAUTH2"
+  | "OAUTHBEARER"
+  | "EXTERNAL";
+
+/** What an authenticator answers: the identity; `undefined`: no opinion, the next one is asked; a refusal ends it. */
+export type LoginAnswer = Answer<Identity | Refuse | Defer>;
+
+/**
+ * A plugin that is an authenticator. It has the functions that its mechanisms need; what they are given and what they
+ * answer is plain data.
+ */
 export interface Authenticator {
-  /** Mechanisms it can serve; offered in EHLO while the listener's `auth` is on. */
-  readonly mechanisms: readonly ("PLAIN" | "LOGIN")[];
-  /** The identity; `undefined`: no opinion (the next authenticator is asked); a refusal ends it. */
-  verify(credentials: Credentials, context: HookContext): Answer<Identity | Refuse | Defer>;
+  /** Mechanisms it can serve; offered in EHLO while the listener's `auth` is on. `EXTERNAL` is offered only to clients whose certificate verified. */
+  readonly mechanisms: readonly Mechanism[];
+  /** `PLAIN` and `LOGIN`. */
+  verify?(credentials: Credentials, context: HookContext): LoginAnswer;
+  /** `SCRAM-SHA-256`: the secret of a login. Give a {@linkcode ScramDecoy} for an unknown one; `undefined`: the next authenticator is asked. */
+  scram?(user: string, context: HookContext): Answer<ScramSecret | ScramDecoy | Defer>;
+  /** `SCRAM-SHA-256`: the proof has been checked against what `scram` gave. The answer counts only where it was right. */
+  scramChecked?(result: ScramResult, context: HookContext): LoginAnswer;
+  /** `XOAUTH2` and `OAUTHBEARER`. */
+  token?(credentials: TokenCredentials, context: HookContext): LoginAnswer;
+  /** `EXTERNAL`. */
+  certificate?(credentials: CertificateCredentials, context: HookContext): LoginAnswer;
 }
 
 /** Hooks of the body. */

@@ -290,7 +290,7 @@ class Server implements RunningServer {
       requireTls: own.requireTls,
       auth: own.auth,
       plaintextAuth: own.authPlaintextLoopback && isLoopback(facts.remote.address),
-      mechanisms: this.#options.pipeline.mechanisms(own.name, facts),
+      mechanisms: offered(this.#options.pipeline.mechanisms(own.name, facts), facts),
       xclient: listener.xclient(facts.peer.address),
       offer: this.#options.upstreams.offer(own.name),
       recipients: limits.recipients,
@@ -299,4 +299,11 @@ class Server implements RunningServer {
       idleCommands: limits.idleCommands,
     };
   }
+}
+
+/** EXTERNAL only to who has shown a certificate (RFC 4422 appendix A.1). */
+function offered(mechanisms: readonly string[], { tls }: Facts): readonly string[] {
+  return tls?.peer?.verified === true || !mechanisms.includes("EXTERNAL")
+    ? mechanisms
+    : mechanisms.filter((name) => name !== "EXTERNAL");
 }

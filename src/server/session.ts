@@ -24,7 +24,7 @@ import { isForeignProtocol, parseCommand } from "../wire/command.ts";
 import { Receiver, type ReceiverEvent } from "../wire/receiver.ts";
 import { formatReply, type Reply } from "../wire/reply.ts";
 import { answers, lineFaultReply, refusalReply } from "./answers.ts";
-import { AuthExchange } from "./auth_exchange.ts";
+import { AuthExchange, saslLine } from "./auth_exchange.ts";
 import { ClientChannel } from "./client_channel.ts";
 import type { ServerContext, ServerListener } from "./context.ts";
 import { Facts } from "./facts.ts";
@@ -513,6 +513,7 @@ export class Session {
     const { limits } = this.#context.settings;
     return new Receiver({
       commandLine: limits.commandLine,
+      ...(this.#listener.settings.auth === "off" ? {} : { authLine: saslLine }),
       textLine: limits.textLine,
       longLines: limits.longLines,
       bareNewline: limits.bareNewline,

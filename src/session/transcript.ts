@@ -13,15 +13,20 @@ const verbs: ReadonlySet<string> = new Set(
 );
 
 /**
- * A command line fit for a log. Of AUTH only the mechanism is left, and nothing of a line that may be a response of SASL:
- * a client that pipelines sends them even where AUTH was refused.
+ * A line fit for a log. Of AUTH only the mechanism is left, and nothing of a challenge, or of a line that may be a response
+ * of SASL: a client that pipelines sends them even where AUTH was refused.
  */
 export function redact(line: string): string {
   const auth = /^[ \t]*(auth(?:[ \t]+[A-Za-z0-9_-]{1,20}(?![^ \t]))?)/i.exec(line);
   if (auth?.[1] !== undefined) {
     return line.slice(auth[0].length).trim() === "" ? auth[1] : `${auth[1]} ***`;
   }
+  // With a challenge of SCRAM, and our signature, passwords could be tried at leisure.
+  if (/^334[ -]/.test(line)) return "334 ***";
   if (/^[A-Za-z0-9+/]+={0,2}$/.test(line) && !verbs.has(line.toUpperCase())) return "***";
+  // The mechanism alone, where somebody left out `AUTH`.
+  const unknown = /^([A-Za-z][A-Za-z0-9_-]{0,19}) +[A-Za-z0-9+/]{16,}={0,2}$/.exec(line)?.[1];
+  if (unknown !== undefined && !verbs.has(unknown.toUpperCase())) return `${unknown} ***`;
   return printable(line, 512);
 }
 

@@ -31,12 +31,16 @@ export type LineEvent =
   };
 
 const START = 64;
+/** `auth ` */
+const AUTH: readonly number[] = [0x61, 0x75, 0x74, 0x68, 0x20];
 const NONE: Uint8Array = new Uint8Array(0);
 
 /** Assembles lines from chunks. */
 export class Lines {
   /** Octets a line may have, CRLF included. */
   limit: number;
+  /** Octets an AUTH command may have where that is more: its initial response (RFC 4954 section 4) is as long as a token. */
+  readonly #authLimit: number;
   /** Where the last `read` stopped: the first octet it has not consumed. */
   at = 0;
 
@@ -52,9 +56,10 @@ export class Lines {
   /** A bare LF was told since the last CRLF. */
   #swallow = false;
 
-  /** Takes the limit in octets, CRLF included. */
-  constructor(limit: number) {
+  /** Takes the limits in octets, CRLF included. */
+  constructor(limit: number, authLimit = 0) {
     this.limit = limit;
+    this.#authLimit = authLimit;
   }
 
   /** Octets held back because their line is not complete. */
@@ -76,7 +81,7 @@ export class Lines {
   /** Reads from `from`: an event, or undefined if the chunk ended before the line did. */
   read(chunk: Uint8Array, from: number): LineEvent | undefined {
     const end = chunk.length;
-    const most = this.limit - 2;
+    let most = this.limit - 2;
     let begin = from;
     let length = this.#partSize;
     let cr = this.#cr;
@@ -85,7 +90,9 @@ export class Lines {
       const octet = chunk[i]!;
       if (octet > CR && !cr) {
         bits |= octet;
-        if (++length > most) this.#note("too-long", chunk, begin, length - 1);
+        if (++length > most && length > (most = this.#most(chunk, begin, length))) {
+          this.#note("too-long", chunk, begin, length - 1);
+        }
         continue;
       }
       if (octet === LF) {
@@ -102,6 +109,7 @@ export class Lines {
         this.#reset();
         begin = i + 1;
         length = bits = 0;
+        most = this.limit - 2;
         continue;
       }
       if (cr) {
@@ -112,13 +120,28 @@ export class Lines {
       if (cr) continue;
       if (octet === NUL) this.#note("nul", chunk, begin, length);
       bits |= octet;
-      if (++length > most) this.#note("too-long", chunk, begin, length - 1);
+      if (++length > most && length > (most = this.#most(chunk, begin, length))) {
+        this.#note("too-long", chunk, begin, length - 1);
+      }
     }
     this.at = end;
     this.#cr = cr;
     this.#bits = bits;
     if (this.#fault === undefined) this.#keep(chunk, begin, length);
     return undefined;
+  }
+
+  /** What a line that has reached the limit may have: more, where it is an AUTH command. */
+  #most(chunk: Uint8Array, begin: number, length: number): number {
+    if (this.#authLimit <= this.limit || this.#fault !== undefined || length < AUTH.length) {
+      return this.limit - 2;
+    }
+    for (let i = 0; i < AUTH.length; i++) {
+      const octet = i < this.#partSize ? this.#part[i]! : chunk[begin + i - this.#partSize]!;
+      // Letters in lower case; the space has that bit already.
+      if ((octet | 0x20) !== AUTH[i]) return this.limit - 2;
+    }
+    return this.#authLimit - 2;
   }
 
   /** Notes a fault behind `length` octets of the line. Nothing of the line is kept from then on but its start. */
@@ -134,7 +157,8 @@ export class Lines {
 
   #keep(chunk: Uint8Array, begin: number, length: number): void {
     if (length > this.#part.length) {
-      const larger = new Uint8Array(Math.min(Math.max(2 * length, START), this.limit));
+      const most = Math.max(this.limit, this.#authLimit);
+      const larger = new Uint8Array(Math.min(Math.max(2 * length, START), most));
       larger.set(this.#part.subarray(0, this.#partSize));
       this.#part = larger;
     }

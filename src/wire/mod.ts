@@ -55,9 +55,29 @@ export {
   loginStep,
   parseLoginAnswer,
   parsePlain,
+  parseSaslText,
   type PlainCredentials,
   plainInitial,
 } from "./sasl.ts";
+export {
+  type BearerCredentials,
+  oauthBearerInitial,
+  parseOAuthBearer,
+  parseXOAuth2,
+  xoauth2Initial,
+} from "./sasl_oauth.ts";
+export {
+  bindsHeader,
+  formatSaslName,
+  formatScramFinal,
+  formatScramFirst,
+  parseSaslName,
+  parseScramFinal,
+  parseScramFirst,
+  scramAuthMessage,
+  type ScramClientFinal,
+  type ScramClientFirst,
+} from "./sasl_scram.ts";
 export {
   formatXclient,
   formatXforward,

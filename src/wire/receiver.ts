@@ -33,6 +33,8 @@ export type ReceiverEvent =
 export interface ReceiverOptions extends ContentOptions {
   /** Octets of a command line, CRLF included (RFC 5321 section 4.5.3.1.4). */
   readonly commandLine: number;
+  /** Octets of an AUTH command, CRLF included (RFC 4954 section 4); without it, those of any command. */
+  readonly authLine?: number;
 }
 
 const END: ReceiverEvent = { event: "end" };
@@ -69,7 +71,7 @@ export class Receiver {
   /** Starts in command mode. */
   constructor(options: ReceiverOptions) {
     this.#commandLine = options.commandLine;
-    this.#lines = new Lines(options.commandLine);
+    this.#lines = new Lines(options.commandLine, options.authLine);
     this.#content = new Content(options);
   }
 

@@ -53,11 +53,17 @@ export function parsePlain(octets: Uint8Array): PlainCredentials | undefined {
   return authcid === "" || password === "" ? undefined : { authzid, authcid, password };
 }
 
-/** One answer of a LOGIN exchange: base64 of UTF-8 without NUL, not empty; undefined for anything else. */
-export function parseLoginAnswer(base64: string): string | undefined {
+/** A response that is text: base64 of UTF-8 without NUL; undefined for anything else. */
+export function parseSaslText(base64: string): string | undefined {
   const octets = decodeBase64(base64);
   const text = octets === undefined ? undefined : decodeUtf8(octets);
-  return text === undefined || text === "" || text.includes("\0") ? undefined : text;
+  return text === undefined || text.includes("\0") ? undefined : text;
+}
+
+/** One answer of a LOGIN exchange: text that is not empty; undefined for anything else. */
+export function parseLoginAnswer(base64: string): string | undefined {
+  const text = parseSaslText(base64);
+  return text === "" ? undefined : text;
 }
 
 /** Client side: PLAIN's initial response. A NUL in a credential throws a `TypeError`. */

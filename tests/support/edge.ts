@@ -11,6 +11,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { SpillStore } from "../../src/transport/spill.ts";
 import { passwords } from "../../src/pipeline/passwords.ts";
+import { formatScram, scramSecret } from "../../src/pipeline/scram.ts";
 import { startPostern, type TestOptions, type TestPostern } from "./postern.ts";
 import { type Script, type ScriptedUpstream, scriptedUpstream } from "./scripted_upstream.ts";
 import { type ConnectOptions, SmtpClient } from "./smtp_client.ts";
@@ -36,6 +37,10 @@ export interface EdgeOptions {
   readonly pluginSettings?: string;
   /** Logins with their passwords; `auth-file` is loaded with them. */
   readonly users?: Readonly<Record<string, string>>;
+  /** The users have secrets for SCRAM-SHA-256 instead of hashes. */
+  readonly scram?: boolean;
+  /** Further files, by name. */
+  readonly files?: Readonly<Record<string, string>>;
   /** Options of `auth-file` beside the users. */
   readonly authOptions?: string;
   /** Milliseconds that the reply to a failed login waits; 0 unless given. */
@@ -162,13 +167,24 @@ async function prepare(dir: string, options: EdgeOptions): Promise<void> {
       `export default (edge: any, options: any) => {\n${body}\n};\n`,
     );
   }
+  for (const [name, text] of Object.entries(options.files ?? {})) {
+    await writeFile(`${dir}/${name}`, text);
+  }
   if (options.users === undefined) return;
+  const hash = options.scram === true ? scramHash : passwords.hash;
   const lines = await Promise.all(
     Object.entries(options.users).map(async ([login, password]) =>
-      `${login}:${await passwords.hash(password)}\n`
+      `${login}:${await hash(password)}\n`
     ),
   );
   await writeFile(`${dir}/users.txt`, lines.join(""));
+}
+
+/** As `postern user add --scram` writes it, with the fewest iterations. */
+async function scramHash(password: string): Promise<string> {
+  const secret = await scramSecret(password, undefined, 4096);
+  if (secret === undefined) throw new Error("not a password");
+  return formatScram(secret);
 }
 
 /** Content in plain form that the upstream got as its only message; fails unless it is the only one. */

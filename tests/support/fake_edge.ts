@@ -235,6 +235,7 @@ function fakePasswords(verified: string[]): PasswordHashing {
           return Promise.resolve(hash === fakeHash(password, kind));
         }
       }
+      if (hash.startsWith("{SCRAM-SHA-256}")) return Promise.resolve(false);
       return Promise.reject(new Error("Unknown password hash"));
     },
   };

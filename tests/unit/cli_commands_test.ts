@@ -257,6 +257,21 @@ describe("postern user", () => {
       assert.deepEqual(fs.readdirSync(cwd), ["users.txt"]);
     }));
 
+  test("R18: add --scram writes a secret for SCRAM-SHA-256 in the place of every line of the name", () =>
+    withFolder(async (cwd) => {
+      fs.writeFileSync(path.join(cwd, "users.txt"), "bob:x\nalice:old\nalice:older\n");
+      const args = ["user", "add", "alice", "--scram", "--password-stdin"];
+      const { code, out, err } = await postern(args, { cwd, input: "wonder land\n" });
+      assert.deepEqual([code, out], [0, "Changed the password of alice in users.txt\n"]);
+      assert.doesNotMatch(out + err + users(cwd), /wonder/);
+      const [, hash] = /^bob:x\nalice:(.+)\n$/.exec(users(cwd))!;
+      assert.match(hash!, /^\{SCRAM-SHA-256\}60000,[^,]+,[^,]+,[^,]+$/);
+      assert.equal(await passwords.verify(hash!, "wonder land"), true);
+      const refused = await postern(args, { cwd, input: "bell\u0007\n" });
+      assert.equal(refused.code, 1);
+      assert.match(refused.err, /SASLprep/);
+    }));
+
   test("add asks a terminal twice", () =>
     withFolder(async (cwd) => {
       const terminals = ["stdin"] as const;

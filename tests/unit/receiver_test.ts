@@ -174,6 +174,36 @@ describe("command lines", () => {
     assert.deepEqual(lines("x".repeat(100) + "\0\r\n"), ["nul " + "x".repeat(64)]);
   });
 
+  test("RFC 4954: an AUTH command has its own limit, however it is cut", () => {
+    const options = { commandLine: 12, authLine: 20 };
+    const input =
+      "AUTH X 0123456789A\r\nauth X 0123456789AB\r\nAUTHX 12345\r\nNOOP 12345\r\nAuth 56789\r\n" +
+      "NOOP 123456\r\nAUTH\t789012\r\n" +
+      `aUTH ${"x".repeat(60)}\r\nAUTH 012345678901\0\r\nQUIT\r\n`;
+    const wanted = [
+      "line AUTH X 0123456789A",
+      "too-long auth X 0123456789A",
+      "too-long AUTHX 1234",
+      "line NOOP 12345",
+      "line Auth 56789",
+      "too-long NOOP 12345",
+      "too-long AUTH?78901",
+      "too-long aUTH xxxxxxxxxxxxx",
+      "nul AUTH 012345678901",
+      "line QUIT",
+    ];
+    for (let size = 1; size <= input.length; size++) {
+      const r = receiver(options);
+      const events: string[] = [];
+      for (let at = 0; at < input.length; at += size) {
+        r.feed(octets(input.slice(at, at + size)));
+        events.push(...drain(r));
+        assert.ok(r.buffered <= 20, "R29: no more held than the limit");
+      }
+      assert.deepEqual(events, wanted, `packets of ${size}`);
+    }
+  });
+
   test("SASL lines have their own limit", () => {
     const r = receiver();
     const response = "A".repeat(12286);

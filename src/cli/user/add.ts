@@ -4,6 +4,7 @@
  */
 import * as path from "node:path";
 import { passwords } from "../../pipeline/passwords.ts";
+import { formatScram, scramSecret } from "../../pipeline/scram.ts";
 import { quote } from "../../settings/problem.ts";
 import { CliError, EXIT } from "../errors.ts";
 import { readText, replaceFile } from "../files.ts";
@@ -21,7 +22,11 @@ export const run: Run<typeof userAddSpec> = async ({ flags, words: { name } }, i
   const password = flags["password-stdin"]
     ? await passwordFromStdin(io)
     : await askNewPassword(io, name, "user add");
-  const hash = await withSpinner(io, "Hashing", () => passwords.hash(password));
+  const hash = await withSpinner(
+    io,
+    "Hashing",
+    () => flags.scram ? scramHash(password) : passwords.hash(password),
+  );
   const file = path.resolve(io.cwd, flags.file);
   const { text, replaced } = setUser(await readText(file) ?? "", name, hash);
   await replaceFile(file, text, 0o600);
@@ -32,3 +37,11 @@ export const run: Run<typeof userAddSpec> = async ({ flags, words: { name } }, i
   );
   return EXIT.done;
 };
+
+async function scramHash(password: string): Promise<string> {
+  const secret = await scramSecret(password);
+  if (secret === undefined) {
+    throw new CliError("The password holds a character that SASLprep (RFC 4013) does not allow");
+  }
+  return formatScram(secret);
+}

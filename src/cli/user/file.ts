@@ -1,5 +1,5 @@
 /**
- * The text of a users file: lines `name:<PHC hash>`, blank lines, and comments that start with `#`.
+ * The text of a users file: lines `name:<PHC hash or SCRAM secret>`, blank lines, and comments that start with `#`.
  * Pure. Lines that are not touched stay as they are, in their order.
  * @module
  */
