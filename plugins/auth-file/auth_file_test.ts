@@ -10,7 +10,8 @@ import {
   transaction,
 } from "../../tests/support/fake_facts.ts";
 import authFile, { type Options, options } from "./mod.ts";
-import { canonicalLogin, commonIterations, decoyHash, hashKind, parseUsers } from "./users.ts";
+import { canonicalLogin } from "../shared/canonical.ts";
+import { commonIterations, decoyHash, hashKind, parseUsers } from "./users.ts";
 
 const users = `# people\n\nanna@Example.org:${fakeHash("secret")}\nbob:${fakeHash("hunter2")}\n`;
 

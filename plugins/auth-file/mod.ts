@@ -20,17 +20,11 @@ import type {
   ScramSecret,
 } from "@postern/postern/plugin";
 import * as v from "valibot";
+import { canonicalLogin } from "../shared/canonical.ts";
 import { networks } from "../shared/network.ts";
 import { duration, oneOf, table, text, whole } from "../shared/options.ts";
 import { guard } from "../shared/guard.ts";
-import {
-  canonicalLogin,
-  commonIterations,
-  decoyHash,
-  hashKind,
-  parseUsers,
-  type Users,
-} from "./users.ts";
+import { commonIterations, decoyHash, hashKind, parseUsers, type Users } from "./users.ts";
 
 const schema = table({
   users: text("the path of a users file"),

@@ -2,10 +2,11 @@
  * The users file: one `login:hash` a line, as `postern user add` writes it. A login may have two: a password hash, and a
  * secret of SCRAM-SHA-256 (RFC 5802) in the form of Dovecot and GNU SASL.
  *
- * Owns: the format, the canonical form of a login, the decoy hash. Never: lets a line's content into a message.
+ * Owns: the format, the decoy hash. Never: lets a line's content into a message.
  * @module
  */
 import type { ScramSecret } from "@postern/postern/plugin";
+import { canonicalLogin } from "../shared/canonical.ts";
 
 /** A users file, read. */
 export interface Users {
@@ -19,7 +20,6 @@ export interface Users {
   readonly repeated: readonly number[];
 }
 
-const longestLogin = 320;
 const longestHash = 512;
 const bcrypt = /^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$/;
 const scramSecret =
@@ -27,17 +27,6 @@ const scramSecret =
 /** RFC 7677 section 4, and what one verification may cost. */
 const iterationLimits = { least: 4096, most: 1_000_000 };
 const phc = /^\$(?:argon2id|scrypt)(?:\$[A-Za-z0-9=,+/._-]+){3,4}$/;
-
-/**
- * The form in which logins are compared: NFC, the domain in lower case. `undefined` for what can be no login.
- * The local part keeps its case, as RFC 5321 section 2.4 has it.
- */
-export function canonicalLogin(login: string): string | undefined {
-  if (login.length === 0 || login.length > longestLogin) return undefined;
-  const composed = login.normalize("NFC");
-  const at = composed.lastIndexOf("@");
-  return at < 0 ? composed : composed.slice(0, at) + composed.slice(at).toLowerCase();
-}
 
 /** Reads a users file. Empty lines and lines that start with `#` are skipped. */
 export function parseUsers(content: string): Users {

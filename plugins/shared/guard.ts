@@ -34,11 +34,11 @@ export interface Attempt {
   succeeded(): Promise<void>;
 }
 
-/** Makes the guard of one plugin instance. */
+/** Makes the guard of one plugin instance. Without a login only the source is counted: who guesses tokens names anybody. */
 export function guard(
   edge: Edge,
   options: GuardOptions,
-): (address: string, login: string) => Attempt {
+): (address: string, login?: string) => Attempt {
   const { state } = edge;
   const turns = new Map<string, Promise<void>>();
 
@@ -79,21 +79,22 @@ export function guard(
     // One IPv6 customer has a /64 at least: addresses inside it are one source.
     const network = networkKey(address, 32, 64);
     const source = `address\n${network}`;
-    const name = `login\n${login}`;
-    const used = `used\n${network}\n${login}`;
+    const name = `login\n${login ?? ""}`;
+    const used = `used\n${network}\n${login ?? ""}`;
     const trusted = within(options.exempt, address);
     return {
       inTurn: (signal, check) => trusted ? check() : inTurn(source, signal, check),
       async locked() {
         if (!trusted && await isLocked(source)) return true;
+        if (login === undefined) return false;
         return await isLocked(name) && await state.get(used) === undefined;
       },
       async failed() {
         if (!trusted) await count("address", source, address);
-        await count("login", name, address);
+        if (login !== undefined) await count("login", name, address);
       },
       async succeeded() {
-        await state.set(used, "1", known);
+        if (login !== undefined) await state.set(used, "1", known);
       },
     };
   };
