@@ -12,11 +12,13 @@ export const bundled: ReadonlyMap<string, () => Promise<PluginExports>> = new Ma
   () => Promise<PluginExports>
 >([
   ["auth-dovecot", () => import("./auth-dovecot/mod.ts")],
+  ["auth-certificate", () => import("./auth-certificate/mod.ts")],
   ["auth-file", () => import("./auth-file/mod.ts")],
   ["auth-http", () => import("./auth-http/mod.ts")],
   ["auth-oauth", () => import("./auth-oauth/mod.ts")],
   ["header-rewrite", () => import("./header-rewrite/mod.ts")],
   ["rate-limit", () => import("./rate-limit/mod.ts")],
   ["received", () => import("./received/mod.ts")],
+  ["sender-login", () => import("./sender-login/mod.ts")],
   ["spam-score", () => import("./spam-score/mod.ts")],
 ]);

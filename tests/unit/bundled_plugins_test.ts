@@ -9,6 +9,7 @@ const here = new URL("../../plugins/", import.meta.url);
 
 /** Options with which each starts. */
 const working: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+  ["auth-certificate", { subject_is_login: true }],
   ["auth-file", { users: "users.txt" }],
   ["auth-dovecot", { server: "unix:/run/dovecot/auth" }],
   ["auth-http", { url: "http://127.0.0.1:9/auth" }],
@@ -21,6 +22,7 @@ const working: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ["spam-score", { tag_at: 5, refuse_at: 15 }],
   ["header-rewrite", { add: [{ name: "X-Edge", value: "postern" }] }],
   ["received", {}],
+  ["sender-login", {}],
 ]);
 
 function folders(): readonly string[] {
