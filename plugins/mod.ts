@@ -11,11 +11,12 @@ export const bundled: ReadonlyMap<string, () => Promise<PluginExports>> = new Ma
   string,
   () => Promise<PluginExports>
 >([
-  ["auth-dovecot", () => import("./auth-dovecot/mod.ts")],
   ["auth-certificate", () => import("./auth-certificate/mod.ts")],
+  ["auth-dovecot", () => import("./auth-dovecot/mod.ts")],
   ["auth-file", () => import("./auth-file/mod.ts")],
   ["auth-http", () => import("./auth-http/mod.ts")],
   ["auth-oauth", () => import("./auth-oauth/mod.ts")],
+  ["auth-upstream", () => import("./auth-upstream/mod.ts")],
   ["header-rewrite", () => import("./header-rewrite/mod.ts")],
   ["rate-limit", () => import("./rate-limit/mod.ts")],
   ["received", () => import("./received/mod.ts")],

@@ -36,7 +36,7 @@ export type LoginOptions =
 
 /** One login to be judged. */
 export interface Login {
-  /** As the client gave it, in Unicode form NFC; not empty, at most 320 characters. */
+  /** As the client gave it, but in Unicode form NFC with its domain in lower case; not empty, at most 320 characters. */
   readonly user: string;
   /** Not empty. */
   readonly password: string;
@@ -89,7 +89,7 @@ export function passwordAuthenticator(
   return {
     mechanisms: ["PLAIN", "LOGIN"],
     verify({ user: given, password, mechanism }, context): Promise<Identity | Refuse | Defer> {
-      const user = given.length > longestLogin ? "" : given.normalize("NFC");
+      const user = given.length > longestLogin ? "" : canonical(given);
       const current = attempt(context.session.remote.address, likeness(user));
       return current.inTurn(context.signal, async () => {
         if (context.signal.aborted) return unavailable;
@@ -110,6 +110,13 @@ export function passwordAuthenticator(
       });
     },
   };
+}
+
+/** The same as in auth-file: RFC 5321 section 2.4 has the local part keep its case. */
+function canonical(given: string): string {
+  const composed = given.normalize("NFC");
+  const at = composed.lastIndexOf("@");
+  return at < 0 ? composed : composed.slice(0, at) + composed.slice(at).toLowerCase();
 }
 
 /**

@@ -10,58 +10,13 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { startEdge } from "../support/edge.ts";
 import { tempHome } from "../support/postern_process.ts";
-import { eventually, findProgram, Service } from "./programs.ts";
+import { dovecotMissing, startDovecot } from "./dovecot.ts";
+import type { Service } from "./programs.ts";
 
 const LIMIT = { timeout: 60_000 };
-const missing = findProgram("dovecot") === undefined
-  ? "Dovecot is not installed"
-  : process.getuid?.() !== 0
-  ? "Dovecot can only be started by root"
-  : undefined;
+const missing = dovecotMissing();
 
 const SECRET = 'open sésame "';
-
-/** Only the auth service of Dovecot, on a socket in `dir`. */
-async function startDovecot(dir: string): Promise<Service> {
-  const file = path.join(dir, "dovecot.conf");
-  fs.writeFileSync(
-    file,
-    `base_dir = ${dir}/run
-state_dir = ${dir}/state
-log_path = /dev/stderr
-protocols =
-ssl = no
-auth_mechanisms = plain
-auth_failure_delay = 0 secs
-auth_username_format = %Lu
-passdb {
-  driver = passwd-file
-  args = scheme=PLAIN ${dir}/%Lu.passwd
-}
-userdb {
-  driver = static
-  args = uid=65534 gid=65534 home=/nonexistent
-}
-service auth {
-  unix_listener ${dir}/auth.sock {
-    mode = 0666
-  }
-}
-service stats {
-  chroot =
-}
-`,
-  );
-  const service = new Service(findProgram("dovecot")!, ["-F", "-c", file]);
-  await eventually(
-    () => {
-      if (service.over) throw new Error(`Dovecot ended\n${service.output}`);
-      return fs.existsSync(path.join(dir, "auth.sock")) ? true : undefined;
-    },
-    () => `Dovecot's socket\n${service.output}`,
-  );
-  return service;
-}
 
 /** The auth process that a Dovecot has started: a child of the one we started. */
 function authProcess({ pid }: Service): number | undefined {

@@ -11,6 +11,7 @@ const here = new URL("../../plugins/", import.meta.url);
 const working: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ["auth-certificate", { subject_is_login: true }],
   ["auth-file", { users: "users.txt" }],
+  ["auth-upstream", { server: "127.0.0.1:587" }],
   ["auth-dovecot", { server: "unix:/run/dovecot/auth" }],
   ["auth-http", { url: "http://127.0.0.1:9/auth" }],
   ["auth-oauth", {
