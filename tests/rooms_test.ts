@@ -81,7 +81,7 @@ const ROOMS: ReadonlyMap<string, Room> = new Map<string, Room>([
     globals: true,
     timers: true,
   }],
-  ["testing", { ...EFFECT, rooms: FLOORS_0_TO_2 }],
+  ["testing", { ...EFFECT, rooms: [...FLOORS_0_TO_2, "server"] }],
   ["std", { ...PURE, rooms: [], node: ["process"], timers: true }],
   ["cli", ANYTHING],
   // The assembly in parts, for those who need only some of them.
@@ -118,6 +118,14 @@ const EXCEPTIONS: ReadonlyMap<
   ["src/upstream/maildir*.ts", {
     node: ["fs", "path", "crypto", "process"],
     why: "the mailbox is a folder, and its file names hold the process id and chance",
+  }],
+  ["src/testing/golden.ts", {
+    node: ["fs", "path", "process", "url"],
+    why: "dialogues are files, and UPDATE_GOLDEN says whether they are written",
+  }],
+  ["src/testing/plugin_tests.ts", {
+    node: ["fs", "path", "url"],
+    why: "finds the files of a plugin, for the runners of both runtimes",
   }],
   ["src/settings/*.ts", { node: ["path"], why: "relative paths are relative to the file" }],
 ]);

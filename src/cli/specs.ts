@@ -191,6 +191,65 @@ export const userListSpec = {
   words: {},
 } as const satisfies CommandSpec;
 
+export const pluginNewSpec = {
+  name: "plugin new",
+  summary: "Write a plugin with its README, a dialogue and tests that pass",
+  flags: {},
+  words: {
+    name: {
+      value: "NAME",
+      description: "The folder to make; its name is the plugin's",
+      required: true,
+    },
+  },
+  details: [
+    "What it writes imports types only, so it runs beside a compiled binary, and nothing has to be installed for it.",
+  ],
+  examples: ["postern plugin new block-domains"],
+} as const satisfies CommandSpec;
+
+export const pluginTestSpec = {
+  name: "plugin test",
+  summary: "Run a plugin's dialogues and test functions",
+  flags: {
+    update: {
+      kind: "boolean",
+      short: "u",
+      description: "Write what is answered into the dialogues (as does UPDATE_GOLDEN=1)",
+    },
+  },
+  words: {
+    path: {
+      value: "PATH",
+      description: "The plugin's folder or file (else this folder)",
+      required: false,
+    },
+  },
+  details: [
+    "Runs the files *.dialogue and tests.ts of the folder with the plugin in a whole server in memory; for a file NAME.ts those that are NAME.dialogue, NAME_*.dialogue and NAME.tests.ts. Ends with 1 when a test fails.",
+  ],
+  examples: ["postern plugin test block-domains"],
+} as const satisfies CommandSpec;
+
+export const pluginCheckSpec = {
+  name: "plugin check",
+  summary: "Load and start a plugin, and tell what it does and costs",
+  flags: {
+    options: {
+      kind: "string",
+      value: "JSON",
+      description: "Its options, as the configuration would hold them",
+    },
+  },
+  words: { path: { value: "PATH", description: "The plugin's folder or file", required: true } },
+  details: [
+    "Ends with 2 when the plugin would stop the proxy from starting: a mistyped hook, wrong options, a wrong manifest.",
+  ],
+  examples: [
+    'postern plugin check block-domains --options \'{"domains":["spam.test"]}\'',
+  ],
+} as const satisfies CommandSpec;
+
 export const schemaSpec = {
   name: "schema",
   summary: "Print the JSON Schema of the configuration, for editors",
@@ -226,6 +285,9 @@ export const SPECS: readonly CommandSpec[] = [
   userAddSpec,
   userRemoveSpec,
   userListSpec,
+  pluginNewSpec,
+  pluginTestSpec,
+  pluginCheckSpec,
   schemaSpec,
   versionSpec,
   helpSpec,

@@ -13,6 +13,7 @@ import type { SpillStore } from "../transport/spill.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
 import type { Reply } from "../wire/reply.ts";
 import type { Facts } from "./facts.ts";
+import type { Fork } from "./pending.ts";
 import type { TransactionRecord } from "./record.ts";
 import type { Session } from "./session.ts";
 
@@ -39,6 +40,7 @@ export interface ServerContext {
   readonly now: () => number;
   /** Milliseconds that the reply to a failed login waits, times the failures so far (R17). */
   readonly authDelay: number;
+  readonly fork: Fork;
   /** What this client may do and is offered at this moment. */
   policyFor(listener: ServerListener, facts: Facts): ServerPolicy;
   greeting(policy: ServerPolicy, state: ServerState, ask: Extract<Ask, { ask: "helo" }>): Reply;

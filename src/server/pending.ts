@@ -19,15 +19,20 @@ export interface PendingOwner {
   failed(cause: Cause.Cause<never>): void;
 }
 
+/** How an Effect is started: by the program's clock, or by one that a test holds. */
+export type Fork = <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>;
+
 /** The one thing that is waited for. */
 export class Pending {
   readonly #owner: PendingOwner;
+  readonly #fork: Fork;
   #fiber: Fiber.Fiber<unknown, unknown> | undefined;
   #committing = false;
   #cancelled = false;
 
-  constructor(owner: PendingOwner) {
+  constructor(owner: PendingOwner, fork: Fork) {
     this.#owner = owner;
+    this.#fork = fork;
   }
 
   /** Something is waited for. */
@@ -42,7 +47,7 @@ export class Pending {
 
   /** Runs an Effect; `done` is told its value, maybe in this call. */
   run<A>(effect: Effect.Effect<A>, done: (value: A) => void): void {
-    const fiber = Effect.runFork(effect);
+    const fiber = this.#fork(effect);
     const exit = fiber.pollUnsafe();
     if (exit !== undefined) {
       this.#exited(exit, done);

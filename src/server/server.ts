@@ -28,6 +28,7 @@ import type { ServerContext, ServerListener } from "./context.ts";
 import { Facts } from "./facts.ts";
 import { isLoopback } from "./networks.ts";
 import { type ProxiedEnds, readProxyHeader } from "./proxy_header.ts";
+import type { Fork } from "./pending.ts";
 import type { TransactionRecord } from "./record.ts";
 import { logRecord } from "./record_log.ts";
 import { Session } from "./session.ts";
@@ -61,6 +62,8 @@ export interface ServerOptions {
   readonly tls: TlsContexts;
   /** Milliseconds, see {@linkcode ServerContext.authDelay}. */
   readonly authDelay: number;
+  /** How a session starts what it waits for: a test gives it its own clock. */
+  readonly fork?: Fork;
   /** Told of every transaction that is over. */
   readonly recorded?: (record: TransactionRecord) => void;
 }
@@ -114,6 +117,7 @@ class Server implements RunningServer {
       log,
       now,
       authDelay,
+      fork: options.fork ?? Effect.runFork,
       policyFor: (listener, facts) => this.#policyFor(listener, facts),
       greeting: (policy, state, ask) => greetingReply(policy, state, ask.name, ask.esmtp),
       recorded: (record) => {

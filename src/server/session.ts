@@ -81,7 +81,7 @@ export class Session {
       waiting: () => this.#clock.awaitOurselves(),
       ended: () => this.resume(),
       failed: (cause) => this.#failed(String(cause)),
-    });
+    }, context.fork);
   }
 
   /** Takes the connection over, asks the `connect` hooks, greets. `already`: octets read behind a PROXY header. */

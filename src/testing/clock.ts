@@ -56,6 +56,7 @@ export class ManualClock implements FakeClock, Clock.Clock {
   }
 
   sleep(duration: Duration.Duration): Effect.Effect<void> {
+    if (Duration.toMillis(duration) <= 0) return Effect.yieldNow;
     return Effect.callback<void>((resume) => {
       const at = this.#now + Duration.toMillis(duration);
       const sleeper = { at, wake: () => resume(Effect.void) };

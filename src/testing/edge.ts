@@ -64,8 +64,11 @@ export interface TestServices extends Observed {
 /** 2026-01-01T00:00:00Z: a test must not depend on the day it runs. */
 const START = 1_767_225_600_000;
 
-/** Makes the services. */
-export function testServices(options: TestEdgeOptions): TestServices {
+/** Makes the services. `readMore`: asked for files that the options do not have. */
+export function testServices(
+  options: TestEdgeOptions,
+  readMore: (path: string) => Promise<string> = noFile,
+): TestServices {
   const clock = new ManualClock(options.now ?? START);
   const logs: PluginEvent[] = [];
   const failures: PluginFailure[] = [];
@@ -96,11 +99,7 @@ export function testServices(options: TestEdgeOptions): TestServices {
           else known.push(value);
         },
       },
-      readText: async (path) => {
-        const text = files.get(path);
-        if (text === undefined) throw new Error(`Cannot read file: ${path} does not exist`);
-        return text;
-      },
+      readText: async (path) => files.get(path) ?? await readMore(path),
       watchFile: (path, changed) => {
         const of = watchers.get(path) ?? new Set();
         watchers.set(path, of.add(changed));
@@ -145,6 +144,10 @@ function playedNetwork({ services = {}, split }: TestEdgeOptions): Network {
     void network.listen(where, {}, (duplex) => void play(address, serve)(duplex));
   }
   return network;
+}
+
+function noFile(path: string): Promise<never> {
+  return Promise.reject(new Error(`Cannot read file: ${path} does not exist`));
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * Every dialogue of this folder, on every transport it makes sense on, in packets of 1, 2, 3, 7 octets and whole.
  *
- * The format is told in `tests/support/dialogue.ts`. A users file `users.txt` is there: `anna`, with `correct horse`.
+ * The format is told in `docs/dialogues.md`. A users file `users.txt` is there: `anna`, with `correct horse`.
  * On the network in memory the server's side is cut too, and only the client's connection is in memory: the upstream is real.
  */
 import { describe, test } from "node:test";
@@ -9,9 +9,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { passwords } from "../../src/pipeline/passwords.ts";
 import { systemNetwork } from "../../src/runtime/system_net.ts";
+import { transportsOf } from "../../src/testing/dialogue/config.ts";
+import { parseDialogue } from "../../src/testing/dialogue/parse.ts";
 import { memoryNetwork } from "../../src/transport/memory.ts";
-import { parseDialogue } from "../support/dialogue.ts";
-import { transportsOf } from "../support/dialogue_config.ts";
 import { runDialogue } from "../support/dialogue_run.ts";
 import { startPostern, type TestOptions } from "../support/postern.ts";
 

@@ -1,12 +1,15 @@
 /**
- * Runs a dialogue against a server: one client, one upstream, every line in its order.
+ * Runs a dialogue against a server on real sockets, or with the client on a network in memory.
  * @module
  */
-import assert from "node:assert/strict";
+import * as net from "node:net";
+import { dialogueConfig } from "../../src/testing/dialogue/config.ts";
+import type { Dialogue } from "../../src/testing/dialogue/parse.ts";
+import { playDialogue } from "../../src/testing/dialogue/play.ts";
+import { DialogueUpstream } from "../../src/testing/dialogue/upstream.ts";
 import type { Network } from "../../src/transport/duplex.ts";
-import { type Dialogue, type DialogueStep, isGap, matches, octetsOf } from "./dialogue.ts";
-import { dialogueConfig } from "./dialogue_config.ts";
-import { DialogueUpstream } from "./dialogue_upstream.ts";
+import { testIdentity } from "./certificates.ts";
+import { guardTime, LineSocket } from "./line_socket.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
 /** A running server. */
@@ -30,113 +33,58 @@ export interface DialogueOptions {
 
 /** Runs a dialogue. Throws with file, line and both transcripts. */
 export async function runDialogue(dialogue: Dialogue, options: DialogueOptions): Promise<void> {
-  const upstream = new DialogueUpstream(dialogue);
-  const port = await upstream.listen();
+  const upstream = new DialogueUpstream(dialogue, {
+    secure: async (io) => {
+      if (io instanceof LineSocket) {
+        await io.upgradeServer(await testIdentity(["localhost", "127.0.0.1"]));
+      }
+    },
+    patience: guardTime,
+  });
+  const listening = await listen((socket) =>
+    upstream.accept(new LineSocket(socket, upstream.transcript))
+  );
   try {
-    const { toml, capabilities } = dialogueConfig(dialogue, port, options.transport === "tls");
+    const { toml, capabilities } = dialogueConfig(dialogue, {
+      upstreamPort: listening.port,
+      implicitTls: options.transport === "tls",
+    });
     upstream.capabilities = capabilities;
     const server = await options.start(toml);
     try {
-      await new Run(dialogue, options, upstream, server.port("mx")).run();
+      await playDialogue(dialogue, {
+        upstream,
+        connect: async () => (await connected(server.port("mx"), options)).io,
+      });
     } finally {
       await server.stop();
     }
   } finally {
+    const closed = listening.close();
     await upstream.stop();
+    await closed;
   }
 }
 
-class Run {
-  readonly #dialogue: Dialogue;
-  readonly #options: DialogueOptions;
-  readonly #upstream: DialogueUpstream;
-  readonly #port: number;
-  #client: SmtpClient | undefined;
-
-  constructor(
-    dialogue: Dialogue,
-    options: DialogueOptions,
-    upstream: DialogueUpstream,
-    port: number,
-  ) {
-    this.#dialogue = dialogue;
-    this.#options = options;
-    this.#upstream = upstream;
-    this.#port = port;
-  }
-
-  async run(): Promise<void> {
-    let at = this.#dialogue.steps[0];
-    const gaps = new Set<DialogueStep["kind"]>();
-    try {
-      await this.#connect();
-      for (const step of this.#dialogue.steps) {
-        at = step;
-        if (isGap(step)) gaps.add(step.kind);
-        else await this.#step(step, gaps.delete(step.kind));
-      }
-      assert.equal(this.#client?.io.peek(), "", "the server said more than the dialogue");
-      assert.deepEqual(
-        this.#upstream.leftOver(),
-        [],
-        "the upstream was sent more than the dialogue",
-      );
-    } catch (error) {
-      const where = `${this.#dialogue.name}:${at?.line ?? 1}: ${at?.kind} ${at?.text}`;
-      const client = this.#client?.transcript ?? "(no connection)";
-      const why = error instanceof Error ? error.message : String(error);
-      throw new Error(
-        `${where}\n${why}\nclient side:\n${client}\nupstream side:\n${this.#upstream.transcript}`,
-        { cause: error },
-      );
-    } finally {
-      this.#client?.close();
-    }
-  }
-
-  async #connect(): Promise<SmtpClient> {
-    this.#client?.close();
-    const { split, transport, network } = this.#options;
-    return this.#client = await SmtpClient.connect(this.#port, {
-      ...(split === undefined ? {} : { split }),
-      ...(transport === "tls" ? { tls: true } : {}),
-      ...(network === undefined ? {} : { network }),
-    });
-  }
-
-  /** `gap`: lines that are not like the pattern are passed over. */
-  async #step(step: DialogueStep, gap: boolean): Promise<void> {
-    const client = this.#client ?? await this.#connect();
-    const { kind, text } = step;
-    switch (kind) {
-      case "C:":
-        return await client.send(text);
-      case "C=":
-        return await client.sendRaw(octetsOf(text, `${this.#dialogue.name}:${step.line}`));
-      case "S:":
-        return await like(text, gap, () => client.line());
-      case "U>":
-        return await like(text, gap, () => this.#upstream.line());
-      case "U<":
-        return await this.#upstream.say(text);
-      case "U!":
-        return await this.#upstream.event(text);
-      case "S!":
-        await client.expectClosed();
-        return;
-      case "C!":
-        if (text === "starttls") await client.io.upgradeClient();
-        else if (text === "close") await client.end();
-        else if (text === "reset") await client.reset();
-        else await this.#connect();
-    }
-  }
+function connected(
+  port: number,
+  { split, transport, network }: DialogueOptions,
+): Promise<SmtpClient> {
+  return SmtpClient.connect(port, {
+    ...(split === undefined ? {} : { split }),
+    ...(transport === "tls" ? { tls: true } : {}),
+    ...(network === undefined ? {} : { network }),
+  });
 }
 
-async function like(pattern: string, gap: boolean, read: () => Promise<string>): Promise<void> {
-  for (;;) {
-    const line = await read();
-    if (matches(pattern, line)) return;
-    if (!gap) assert.fail(`got ${JSON.stringify(line)}`);
-  }
+async function listen(accept: (socket: net.Socket) => void) {
+  const server = net.createServer({ allowHalfOpen: true }, accept);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    close: () => new Promise((resolve) => server.close(resolve)),
+  };
 }

@@ -10,48 +10,26 @@ import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import process from "node:process";
 import * as tls from "node:tls";
+import type { LineEnd } from "../../src/testing/lines.ts";
+import { guarded as guardedFor, Transcript } from "../../src/testing/waiting.ts";
 import { MemorySocket } from "./memory_socket.ts";
+
+export { Transcript };
 
 /** How the peer ended a connection: FIN (or close_notify), or reset (RST, broken TLS). Deno tells a truncated TLS stream as `end`. */
 export type Ending = "end" | "reset";
 
 /** A wait that is longer than this fails its test. It is not a delay: nothing waits for it. */
-const guardTime = 20_000;
+export const guardTime = 20_000;
 const held = 64 * 1024;
 
 /** Waits for an event; fails with `describe()` when it does not come. */
 export function guarded<T>(event: Promise<T>, describe: () => string): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`Waited in vain: ${describe()}`)),
-      guardTime,
-    );
-    event.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
-}
-
-/** Both directions of one conversation, for the message of a failed test: the last lines, cut to a readable length. */
-export class Transcript {
-  #lines: string[] = [];
-
-  add(who: string, octets: Uint8Array | string): void {
-    const text = typeof octets === "string"
-      ? octets
-      : Buffer.from(octets.subarray(0, 300)).toString("utf8");
-    const cut = text.length > 300 || octets.length > 300;
-    this.#lines.push(
-      `${who} ${JSON.stringify(text.slice(0, 300))}${cut ? `... (${octets.length})` : ""}`,
-    );
-    if (this.#lines.length > 200) this.#lines = this.#lines.slice(100);
-  }
-
-  toString(): string {
-    return this.#lines.length === 0 ? "(nothing was said)" : this.#lines.join("\n");
-  }
+  return guardedFor(event, describe, guardTime);
 }
 
 /** One end of a connection. One reader at a time; anybody may wait for its end. */
-export class LineSocket {
+export class LineSocket implements LineEnd {
   readonly transcript: Transcript;
   /** Resolves when the socket is gone, at either end's will. */
   readonly destroyed: Promise<void>;

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import * as net from "node:net";
 import * as tls from "node:tls";
-import { matches, octetsOf, parseDialogue } from "../support/dialogue.ts";
-import { dialogueConfig } from "../support/dialogue_config.ts";
+import { dialogueConfig } from "../../src/testing/dialogue/config.ts";
+import { matches, octetsOf, parseDialogue } from "../../src/testing/dialogue/parse.ts";
 import { runDialogue, type RunningPostern } from "../support/dialogue_run.ts";
 import { DotReader, stuffed, unstuffed } from "../support/dot_reader.ts";
 import { testIdentity } from "../support/certificates.ts";
@@ -370,7 +370,10 @@ config upstream.ehlo = A,B 1
 config route.to = ["b.test"]
 config [[plugins]]
 config use = "spam-score"`;
-    const made = dialogueConfig(parseDialogue("x", text), 2525, true);
+    const made = dialogueConfig(parseDialogue("x", text), {
+      upstreamPort: 2525,
+      implicitTls: true,
+    });
     assert.deepEqual(made.capabilities, ["A", "B 1"]);
     assert.equal(
       made.toml,

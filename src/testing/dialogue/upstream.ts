@@ -3,11 +3,10 @@
  * dialogue asks for it.
  * @module
  */
-import assert from "node:assert/strict";
-import * as net from "node:net";
-import { testIdentity } from "./certificates.ts";
-import type { Dialogue } from "./dialogue.ts";
-import { guarded, LineSocket, Transcript } from "./line_socket.ts";
+import type { LineEnd } from "../lines.ts";
+import { guarded, Transcript } from "../waiting.ts";
+import { Differs } from "./failure.ts";
+import type { Dialogue } from "./parse.ts";
 
 const courtesies = ["EHLO", "HELO", "RSET", "NOOP", "QUIT"];
 
@@ -16,18 +15,26 @@ function verbOf(line: string): string {
 }
 
 interface Conversation {
-  readonly io: LineSocket;
+  readonly io: LineEnd;
   /** Between 354 and the dot. */
   inBody: boolean;
   /** The end of data came since the last 354. */
   dot: boolean;
 }
 
-/** A listening port of the dialogue's own. */
+/** How the upstream's connections are kept. */
+export interface UpstreamOptions {
+  /** TLS, server side. */
+  readonly secure: (io: LineEnd) => Promise<void>;
+  /** Milliseconds of real time that a wait may take. */
+  readonly patience: number;
+}
+
+/** The server behind: whoever listens hands it the connections. */
 export class DialogueUpstream {
   readonly transcript: Transcript = new Transcript();
   capabilities: readonly string[] = [];
-  readonly #server: net.Server;
+  readonly #options: UpstreamOptions;
   readonly #all: Conversation[] = [];
   readonly #running: Promise<void>[] = [];
   /** Lines that the dialogue has to ask for, in order; undefined: a connection was made. */
@@ -38,40 +45,32 @@ export class DialogueUpstream {
   readonly #answers: ReadonlySet<string>;
   readonly #tellsConnect: boolean;
 
-  constructor(dialogue: Dialogue) {
+  constructor(dialogue: Dialogue, options: UpstreamOptions) {
+    this.#options = options;
     const asked = dialogue.steps.filter((step) => step.kind === "U>").map((step) => step.text);
     const named = new Set(asked.map(verbOf));
     this.#answersAll = asked.length === 0;
     this.#answers = new Set(courtesies.filter((verb) => !named.has(verb)));
     this.#tellsConnect = dialogue.steps.some((s) => s.kind === "U!" && s.text === "connect");
-    this.#server = net.createServer({ allowHalfOpen: true }, (socket) => {
-      const io = new LineSocket(socket, this.transcript);
-      const conversation: Conversation = { io, inBody: false, dot: false };
-      this.#all.push(conversation);
-      this.#running.push(this.#converse(conversation));
-    });
   }
 
-  /** The port. */
-  async listen(): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(0, "127.0.0.1", resolve);
-    });
-    return (this.#server.address() as net.AddressInfo).port;
+  /** Converses on a new connection. */
+  accept(io: LineEnd): void {
+    const conversation: Conversation = { io, inBody: false, dot: false };
+    this.#all.push(conversation);
+    this.#running.push(this.#converse(conversation));
   }
 
+  /** Ends every connection. */
   async stop(): Promise<void> {
-    const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const { io } of this.#all) io.destroy();
-    await closed;
     await Promise.all(this.#running);
   }
 
   /** The next line that the upstream was sent and has not answered by itself. */
   async line(): Promise<string> {
     const { from, line } = await this.#next("a line to the upstream");
-    assert.ok(line !== undefined, "the upstream got a connection instead of a line");
+    if (line === undefined) throw new Differs("the upstream got a connection instead of a line");
     this.#current = from;
     return line;
   }
@@ -90,27 +89,36 @@ export class DialogueUpstream {
   async event(what: string): Promise<void> {
     if (what === "connect") {
       const { from, line } = await this.#next("a connection to the upstream");
-      assert.equal(line, undefined, "the upstream got a line instead of a connection");
+      if (line !== undefined) throw new Differs("the upstream got a line instead of a connection");
       this.#current = from;
       return;
     }
     const current = await this.#conversation();
     switch (what) {
       case "starttls":
-        return await current.io.upgradeServer(await testIdentity(["localhost", "127.0.0.1"]));
+        return await this.#options.secure(current.io);
       case "close":
         return await current.io.end();
       case "reset":
         return await current.io.reset();
       case "closed before dot":
         await current.io.ended();
-        assert.ok(!current.dot, "the upstream was sent the end of data");
+        if (current.dot) throw new Differs("the upstream was sent the end of data");
         this.#forget(current);
         return;
       default:
         await current.io.ended();
         this.#forget(current);
     }
+  }
+
+  /** Takes a line that has come and was not asked for; undefined: there is none now. */
+  arrived(): string | undefined {
+    const [first] = this.#inbox;
+    if (first?.line === undefined) return undefined;
+    this.#inbox.shift();
+    this.#current = first.from;
+    return first.line;
   }
 
   /** Lines that came and were not asked for. */
@@ -139,7 +147,8 @@ export class DialogueUpstream {
   }
 
   #event(what: string): Promise<void> {
-    return guarded(new Promise((resolve) => this.#wake = resolve), () => what);
+    const woken = new Promise<void>((resolve) => this.#wake = resolve);
+    return guarded(woken, () => what, this.#options.patience);
   }
 
   async #converse(conversation: Conversation): Promise<void> {

@@ -1,26 +1,8 @@
 /**
- * Dialogue files: input and expectation of one session in one text, for both sides of the proxy.
+ * Dialogue files: input and expectation of one session in one text, for both sides of the proxy. The format is told in
+ * `docs/dialogues.md`.
  *
- * ```
- * # comment
- * config limits.errors = 3           settings; see `dialogue_config.ts`
- * S: 250 2.1.0 *                     the server says this line; `*` is any text, `\*` a star
- * S: ...                             any number of lines, up to one that is like the next `S:`
- * S! closed                          the server ends the connection and says nothing more
- * C: MAIL FROM:<a@b.test>            the client sends this line and CRLF
- * C= QUIT\r\n\x00\.                  the client sends these octets: \r \n \t \0 \. \\ \xNN, no CRLF is added
- * C! starttls | close | reset | connect    TLS handshake; FIN; RST; a new connection
- * U> RCPT TO:<*>                     the upstream is sent this line (commands and content alike); `U> ...` as for S
- * U< 250 2.1.5 ok                    the upstream says this line; after `354` lines are content up to `.`
- * U! connect                         a connection is made, and the banner is left to the dialogue
- * U! starttls                        the upstream's side of the handshake
- * U! close | reset                   the upstream ends the connection
- * U! closed | closed before dot      the proxy ends the connection; without having sent the end of data. Lines of it that
- *                                    no `U>` has asked for are passed over
- * ```
- *
- * What a dialogue does not speak of, the upstream answers by itself: the banner (unless there is a `U! connect`), and of
- * EHLO, HELO, RSET, NOOP and QUIT those that no `U>` line names. Without any `U>` line it answers everything.
+ * Never: reads a file, runs anything.
  * @module
  */
 
@@ -28,7 +10,9 @@
 export interface DialogueStep {
   /** From 1. */
   readonly line: number;
-  readonly kind: "C:" | "C=" | "C!" | "S:" | "S!" | "U>" | "U<" | "U!";
+  /** What stands at the beginning of the line. */
+  readonly kind: "C:" | "C=" | "C!" | "S:" | "S!" | "U>" | "U<" | "U!" | "T:";
+  /** What stands behind it. */
   readonly text: string;
 }
 
@@ -59,7 +43,7 @@ export function parseDialogue(name: string, text: string): Dialogue {
       config.push(setting[1] ?? "");
       continue;
     }
-    const match = /^(C:|C=|C!|S:|S!|U>|U<|U!)(?: (.*))?$/.exec(source);
+    const match = /^(C:|C=|C!|S:|S!|U>|U<|U!|T:)(?: (.*))?$/.exec(source);
     if (match === null) throw new Error(`${name}:${line}: Not a line of a dialogue: ${source}`);
     const step: DialogueStep = {
       line,
@@ -73,6 +57,7 @@ export function parseDialogue(name: string, text: string): Dialogue {
       );
     }
     if (step.kind === "C=") octetsOf(step.text, `${name}:${line}`);
+    if (step.kind === "T:") millisecondsOf(step.text, `${name}:${line}`);
     steps.push(step);
   }
   for (const [index, step] of steps.entries()) {
@@ -94,6 +79,16 @@ export function matches(pattern: string, line: string): boolean {
     return part === "*" ? ".*" : `\\${part}`;
   });
   return new RegExp(`^${source}$`, "su").test(line);
+}
+
+/** The time of a `T:` line: `250ms`, `5s`, `10m`, `1h`. */
+export function millisecondsOf(text: string, where: string): number {
+  const match = /^(\d{1,6})(ms|s|m|h)$/.exec(text);
+  if (match === null) {
+    throw new Error(`${where}: Not a time: ${text}; expected such as 250ms, 5s, 10m`);
+  }
+  const units = new Map([["ms", 1], ["s", 1_000], ["m", 60_000], ["h", 3_600_000]]);
+  return Number(match[1]) * (units.get(match[2] ?? "") ?? 0);
 }
 
 /** The octets of a `C=` line. */

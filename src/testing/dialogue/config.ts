@@ -1,22 +1,9 @@
 /**
  * The configuration of a dialogue: one listener `mx`, one upstream `fake` that is the dialogue's own, one route to it
- * for every recipient, no `Received` field. `config` lines change it:
- *
- * ```
- * config hostname = "edge.test"                 a key of the top level; replaces the one above
- * config listener.require_tls = true            a key of the listener
- * config upstream.identity = "xclient"          a key of the upstream
- * config upstream.ehlo = PIPELINING,8BITMIME    what the upstream offers (not TOML; nothing: `upstream.ehlo =`)
- * config route.to = ["b.test"]                  a key of the route
- * config transports = tcp,memory                not under implicit TLS (not TOML; without it all: tcp,tls,memory)
- * config [[plugins]]                            from here on the lines stand as they are, at the end of the file
- * config use = "spam-score"
- * ```
- *
- * Before the first table several settings may share a line, two spaces apart.
+ * for every recipient, no `Received` field; what `config` lines make of that is told in `docs/dialogues.md`.
  * @module
  */
-import type { Dialogue } from "./dialogue.ts";
+import type { Dialogue } from "./parse.ts";
 
 /** What the parts of a dialogue run with. */
 export interface DialogueConfig {
@@ -32,17 +19,25 @@ export function transportsOf(dialogue: Dialogue): readonly string[] {
   return (line ?? "= tcp,tls,memory").replace(/^.*=/, "").split(",").map((word) => word.trim());
 }
 
+/** What a dialogue does not say itself. */
+export interface DialogueSurroundings {
+  readonly upstreamPort: number;
+  readonly implicitTls?: boolean;
+  /** The plugin under test, by the name that its entry uses. */
+  readonly plugin?: string;
+}
+
 /** Puts a configuration together. */
 export function dialogueConfig(
   dialogue: Dialogue,
-  upstreamPort: number,
-  implicitTls: boolean,
+  { upstreamPort, implicitTls, plugin }: DialogueSurroundings,
 ): DialogueConfig {
   const sections = new Map([
     ["top", new Map([["hostname", '"mx.test"'], ["received", "false"]])],
     ["listener", new Map([["name", '"mx"'], ["listen", '"127.0.0.1:0"']])],
     ["upstream", new Map([["servers", `["127.0.0.1:${upstreamPort}"]`]])],
     ["route", new Map([["upstream", '"fake"']])],
+    ["plugin", new Map([["use", JSON.stringify(plugin)]])],
   ]);
   let capabilities = ["PIPELINING", "SIZE 104857600", "8BITMIME", "SMTPUTF8", "DSN"];
   const tables: string[] = [];
@@ -53,9 +48,12 @@ export function dialogueConfig(
       continue;
     }
     for (const setting of line.trim().split(/\s{2,}(?=[\w.]+\s*=)/)) {
-      const match = /^(?:(listener|upstream|route)\.)?([\w.]+)\s*=\s*(.*)$/.exec(setting);
+      const match = /^(?:(listener|upstream|route|plugin)\.)?([\w.]+)\s*=\s*(.*)$/.exec(setting);
       if (match === null) throw new Error(`${dialogue.name}: Not a setting: ${setting}`);
       const [, section = "top", key = "", value = ""] = match;
+      if (section === "plugin" && plugin === undefined) {
+        throw new Error(`${dialogue.name}: There is no plugin under test: ${setting}`);
+      }
       if (section === "upstream" && key === "ehlo") {
         capabilities = value.split(",").map((word) => word.trim()).filter((word) => word !== "");
       } else sections.get(section)?.set(key, value);
@@ -76,6 +74,7 @@ export function dialogueConfig(
     "[[routes]]",
     ...lines("route"),
     "",
+    ...plugin === undefined ? [] : ["[[plugins]]", ...lines("plugin"), ""],
     ...tables,
   ];
   return { toml: `${toml.join("\n")}\n`, capabilities };
