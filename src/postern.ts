@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { startPlugins } from "./assembly/plugins.ts";
+import { keepHistory } from "./assembly/history.ts";
 import { makeState } from "./assembly/state.ts";
 import { configurationFailed, reasonOf, StartFailed } from "./assembly/start_failed.ts";
 import { serverTls } from "./assembly/tls.ts";
@@ -16,10 +17,12 @@ import { dropPrivileges } from "./runtime/process.ts";
 import { SpillFiles } from "./runtime/spill_files.ts";
 import { systemNetwork } from "./runtime/system_net.ts";
 import { every, later } from "./runtime/timers.ts";
+import { refusalEntry, transactionEntry } from "./server/history_entry.ts";
 import type { TransactionRecord } from "./server/record.ts";
 import { ListenFailed, type RunningServer, startServer } from "./server/server.ts";
 import { describeAddress } from "./settings/describe.ts";
 import type { Settings } from "./settings/settings.ts";
+import type { HistoryReader } from "./telemetry/history.ts";
 import { type Log, makeLog } from "./telemetry/log.ts";
 import { Deadlines } from "./transport/deadlines.ts";
 import type { Network } from "./transport/duplex.ts";
@@ -47,6 +50,7 @@ export interface PosternOptions {
 /** A running proxy. */
 export interface RunningPostern extends RunningServer {
   readonly log: Log;
+  readonly history: HistoryReader;
   readonly pipeline: Pipeline;
   readonly upstreams: Upstreams;
 }
@@ -74,6 +78,9 @@ export function startPostern(
     const stopTicking = every(options.tick ?? 500, () => deadlines.tick(now()));
     yield* Effect.addFinalizer(() => Effect.sync(stopTicking));
 
+    const history = keepHistory(settings, log, now);
+    yield* Effect.addFinalizer(() => Effect.promise(() => history.close()));
+
     const tls = yield* serverTls(settings, network);
     const { state, open: openState } = yield* makeState(settings, now);
     if (settings.user === undefined) yield* openState;
@@ -96,7 +103,13 @@ export function startPostern(
         idPrefix: `${Math.trunc(now() / 1000).toString(36)}-`,
         tls,
         authDelay: options.authDelay ?? 1_000,
-        ...(options.recorded === undefined ? {} : { recorded: options.recorded }),
+        recorded: (record) => {
+          if (history.takes(record.fate)) history.append(transactionEntry(record, now()));
+          options.recorded?.(record);
+        },
+        refused: (record) => {
+          if (history.takes("refused")) history.append(refusalEntry(record, now()));
+        },
       }),
       listenProblem,
     );
@@ -110,8 +123,10 @@ export function startPostern(
       yield* look;
     }
     yield* Effect.promise(() => spillFiles.sweep());
+    history.open();
     return {
       log,
+      history,
       pipeline,
       upstreams,
       addresses: server.addresses,

@@ -28,6 +28,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map(
     command(specs.initSpec, () => import("./init.ts")),
     command(specs.demoSpec, () => import("./demo.ts")),
     command(specs.sendSpec, () => import("./send.ts")),
+    command(specs.explainSpec, () => import("./explain.ts")),
     command(specs.userAddSpec, () => import("./user/add.ts")),
     command(specs.userRemoveSpec, () => import("./user/remove.ts")),
     command(specs.userListSpec, () => import("./user/list.ts")),

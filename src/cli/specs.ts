@@ -155,6 +155,27 @@ export const sendSpec = {
   ],
 } as const satisfies CommandSpec;
 
+export const explainSpec = {
+  name: "explain",
+  summary: "Tell what became of a message or a session, and why",
+  flags: {
+    config,
+    json: { kind: "boolean", description: "One JSON object a line" },
+  },
+  words: {
+    id: {
+      value: "ID",
+      description:
+        "Of a transaction or a session, as the log and the Received field have it; its beginning is enough where it is the only one",
+      required: true,
+    },
+  },
+  details: [
+    "Reads the history that the proxy keeps in its data_dir, and does not ask the proxy itself. Shows the client, the envelope, what every policy said and how long it took, what those in shadow mode would have done, what the upstream said, what the client was told, and what would have let it pass.",
+  ],
+  examples: ["postern explain toyy9u-1.1", "postern explain toyy9u-1 --json | jq .reply"],
+} as const satisfies CommandSpec;
+
 export const userAddSpec = {
   name: "user add",
   summary: "Add a submission user, or change a password",
@@ -282,6 +303,7 @@ export const SPECS: readonly CommandSpec[] = [
   initSpec,
   demoSpec,
   sendSpec,
+  explainSpec,
   userAddSpec,
   userRemoveSpec,
   userListSpec,

@@ -106,7 +106,14 @@ export function copyVerdict(value: unknown): Verdict {
         `enhanced is not an enhanced status code of class ${Math.trunc(code / 100)}`,
       );
       need(isReplyText(text), `text is not printable US-ASCII of at most ${TEXT_LIMIT} characters`);
-      return { verdict, code, enhanced, text };
+      const evidence = optionalText(raw["evidence"], "evidence");
+      return {
+        verdict,
+        code,
+        enhanced,
+        text,
+        ...(evidence === undefined ? {} : { evidence }),
+      };
     }
     case "quarantine": {
       const upstream = upstreamName(raw["upstream"]);

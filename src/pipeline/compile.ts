@@ -14,7 +14,7 @@ import { failureKind, failureMessage, type PluginFailure } from "./failure.ts";
 import { type EdgeOwner, makeEdge, Notes, type PipelineServices } from "./make_edge.ts";
 import { orderPlugins, type Problem } from "./order.ts";
 import type { CompiledPlugin, Step } from "./phase.ts";
-import type { Pipeline, Stages } from "./pipeline.ts";
+import type { AskedPlugin, Pipeline, Stages } from "./pipeline.ts";
 import { type ListenerPlan, SessionRun } from "./session.ts";
 import { shapeOf } from "./shape.ts";
 
@@ -288,6 +288,7 @@ function planOf(plugins: readonly CompiledPlugin[]): ListenerPlan {
   };
   return {
     ...plan,
+    asked: plugins.map(askedOf),
     stages,
     holds: plugins.filter(({ shadow, holdBody }) => holdBody && !shadow),
     conditional: plugins.some(({ when }) => when !== undefined),
@@ -298,4 +299,26 @@ function planOf(plugins: readonly CompiledPlugin[]): ListenerPlan {
 function mechanismsOf(steps: readonly Step<Authenticator>[]): readonly string[] {
   const served = steps.filter(({ plugin }) => !plugin.shadow);
   return [...new Set(served.flatMap(({ hook }) => hook.mechanisms))];
+}
+
+/** In the order of a transaction. */
+const DECIDING = [
+  "connect",
+  "helo",
+  "auth",
+  "mail",
+  "rcpt",
+  "data",
+  "header",
+  "body",
+  "end",
+] as const;
+
+function askedOf({ name, shadow, when, hooks }: CompiledPlugin): AskedPlugin {
+  return {
+    plugin: name,
+    shadow,
+    conditional: when !== undefined,
+    stages: DECIDING.filter((stage) => hooks[stage] !== undefined),
+  };
 }

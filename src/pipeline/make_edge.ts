@@ -88,6 +88,10 @@ function make<V extends Verdict>(verdict: V): V {
   return copyVerdict(verdict) as V;
 }
 
+function shownAs(evidence: string | undefined): { readonly evidence?: string } {
+  return evidence === undefined ? {} : { evidence };
+}
+
 /** The verdict constructors, the same for every plugin. */
 const VERDICTS: Pick<
   Edge,
@@ -103,10 +107,13 @@ const VERDICTS: Pick<
 > = {
   pass: () => PASS_VERDICT,
   score: (points, symbol, evidence) =>
-    make({ verdict: "score", points, symbol, ...(evidence === undefined ? {} : { evidence }) }),
-  defer: (code, enhanced, text) => make({ verdict: "defer", code, enhanced, text }),
-  refuse: (code, enhanced, text) => make({ verdict: "refuse", code, enhanced, text }),
-  drop: (code, enhanced, text) => make({ verdict: "drop", code, enhanced, text }),
+    make({ verdict: "score", points, symbol, ...shownAs(evidence) }),
+  defer: (code, enhanced, text, evidence) =>
+    make({ verdict: "defer", code, enhanced, text, ...shownAs(evidence) }),
+  refuse: (code, enhanced, text, evidence) =>
+    make({ verdict: "refuse", code, enhanced, text, ...shownAs(evidence) }),
+  drop: (code, enhanced, text, evidence) =>
+    make({ verdict: "drop", code, enhanced, text, ...shownAs(evidence) }),
   quarantine: (reason, upstream) =>
     make({ verdict: "quarantine", reason, ...(upstream === undefined ? {} : { upstream }) }),
   discard: (reason) => make({ verdict: "discard", reason }),

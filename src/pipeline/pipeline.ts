@@ -10,6 +10,7 @@ import type { MailParams, RcptParams } from "../wire/params.ts";
 import type { Mailbox, ReversePath } from "../wire/path.ts";
 import type { Reply } from "../wire/reply.ts";
 import type { Outcome } from "./algebra.ts";
+import type { Stage } from "./answer.ts";
 import type { LoginCredentials, ScramOpening } from "./auth.ts";
 import type { BodyPipeline } from "./body.ts";
 import type { DecisionTrace } from "./trace.ts";
@@ -30,6 +31,18 @@ export interface Stages {
   readonly end: boolean;
   readonly reply: boolean;
   readonly auth: boolean;
+}
+
+/** A plugin that sessions of a listener ask, for the trace: what says nothing leaves no entry there. */
+export interface AskedPlugin {
+  /** Name of the instance. */
+  readonly plugin: string;
+  /** Its answers have no effect. */
+  readonly shadow: boolean;
+  /** It has a `when`: whether it was asked, {@linkcode DecisionTrace.asked} knows. */
+  readonly conditional: boolean;
+  /** Where it has a hook, in the order of a transaction. */
+  readonly stages: readonly Stage[];
 }
 
 /** One generation of plugins. */
@@ -62,6 +75,8 @@ export interface SessionPipeline {
   readonly stages: Stages;
   /** Some plugin needs the verdict of the content before the header block goes on; asked when all recipients are known. */
   holds(tx: Transaction): boolean;
+  /** Who is asked, in order; one value for all sessions of a listener. */
+  readonly asked: readonly AskedPlugin[];
   /** Decisions outside transactions. */
   readonly trace: DecisionTrace;
   connect(): Answered;

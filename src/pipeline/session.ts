@@ -31,13 +31,21 @@ import {
   runPhase,
   type Step,
 } from "./phase.ts";
-import type { Answered, AuthOutcome, BodyPipeline, SessionPipeline, Stages } from "./pipeline.ts";
+import type {
+  Answered,
+  AskedPlugin,
+  AuthOutcome,
+  BodyPipeline,
+  SessionPipeline,
+  Stages,
+} from "./pipeline.ts";
 import { rewriteReply } from "./reply.ts";
 import { DecisionTrace } from "./trace.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** The hooks of one listener, by stage, in order. Shared by its sessions. */
 export interface ListenerPlan {
+  readonly asked: readonly AskedPlugin[];
   readonly stages: Stages;
   /** Those that hold the body. */
   readonly holds: readonly CompiledPlugin[];
@@ -85,6 +93,10 @@ export class SessionRun implements SessionPipeline, Host {
     this.report = report;
   }
 
+  get asked(): readonly AskedPlugin[] {
+    return this.#plan.asked;
+  }
+
   /** Made when first needed, as `pending`: an idle session of a listener without plugins holds neither. */
   get trace(): DecisionTrace {
     return this.#trace ??= new DecisionTrace();
@@ -97,9 +109,12 @@ export class SessionRun implements SessionPipeline, Host {
   /** Those of a stage that are asked here and now. */
   #asked<H>(steps: readonly Step<H>[], tx?: Transaction, to?: Mailbox): readonly Step<H>[] {
     if (!this.#plan.conditional || steps.length === 0) return steps;
-    return steps.filter(({ plugin: { when } }) =>
-      when === undefined || when(this.session, tx?.facts, to)
-    );
+    return steps.filter(({ plugin: { name, when } }) => {
+      if (when === undefined) return true;
+      const asked = when(this.session, tx?.facts, to);
+      if (asked) (tx?.trace ?? this.trace).asked.add(name);
+      return asked;
+    });
   }
 
   connect(): Answered {
@@ -162,6 +177,7 @@ export class SessionRun implements SessionPipeline, Host {
   }
 
   rcpt(tx: Transaction, to: Mailbox, params: RcptParams): Answered {
+    tx.reached = "rcpt";
     const steps = this.#asked(this.#plan.rcpt, tx, to);
     if (steps.length === 0) return PASS;
     const question: Question<NonNullable<Hooks["rcpt"]>> = {
@@ -174,6 +190,7 @@ export class SessionRun implements SessionPipeline, Host {
   }
 
   data(tx: Transaction): Answered {
+    tx.reached = "data";
     const steps = this.#asked(this.#plan.data, tx);
     return steps.length === 0 ? PASS : runPhase(this, dataQuestion(tx), steps);
   }
@@ -185,16 +202,19 @@ export class SessionRun implements SessionPipeline, Host {
   }
 
   header(tx: Transaction, header: HeaderView): Answered {
+    tx.reached = "header";
     const steps = this.#asked(this.#plan.header, tx);
     return steps.length === 0 ? PASS : runPhase(this, headerQuestion(tx, header), steps);
   }
 
   body(tx: Transaction, header?: HeaderView): BodyPipeline | undefined {
+    tx.reached = "body";
     const steps = this.#asked(this.#plan.body, tx);
     return steps.length === 0 ? undefined : new BodyRun(this, tx, steps, header);
   }
 
   end(tx: Transaction, header?: HeaderView): Answered {
+    tx.reached = "end";
     const steps = this.#asked(this.#plan.end, tx);
     const soFar = tx.ruling === PASS_VERDICT
       ? PASS

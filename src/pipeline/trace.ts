@@ -22,10 +22,14 @@ export interface TraceEntry {
   readonly points?: number;
   /** A score's symbol. */
   readonly symbol?: string;
-  /** A score's evidence, the reason of a quarantine or discard, the text of a refusal: one line, control characters escaped. */
+  /** The evidence of a score or a refusal, the reason of a quarantine or discard: one line, control characters escaped. */
   readonly evidence?: string;
   /** A refusal's code. */
   readonly code?: number;
+  /** A refusal's enhanced status code. */
+  readonly enhanced?: string;
+  /** What a refusal has the client read. */
+  readonly text?: string;
   /** Milliseconds, whole. */
   readonly ms: number;
   /** Recorded and counted, but without effect. */
@@ -48,6 +52,7 @@ const NONE: readonly TraceEntry[] = Object.freeze([]);
 /** A decision trace; append-only. */
 export class DecisionTrace {
   #entries: TraceEntry[] | undefined;
+  #asked: Set<string> | undefined;
   /** Quick synchronous hooks that had no opinion. */
   passes = 0;
   /** Entries left out because the trace was full. */
@@ -55,6 +60,11 @@ export class DecisionTrace {
 
   /** The strongest verdict that had no effect, from quarantine on; of equally strong ones the first. */
   wouldHave: WouldHave | undefined = undefined;
+
+  /** Names of those with a `when` that were asked. */
+  get asked(): Set<string> {
+    return this.#asked ??= new Set();
+  }
 
   /** Decisions, in order. */
   get entries(): readonly TraceEntry[] {
@@ -86,7 +96,7 @@ export function strongerShadow(
 /** What of a verdict stands in the trace. */
 export function traceOf(
   verdict: Verdict,
-): Partial<Pick<TraceEntry, "points" | "symbol" | "evidence" | "code" | "rewrite">> {
+): Omit<Partial<TraceEntry>, "stage" | "plugin" | "verdict"> {
   switch (verdict.verdict) {
     case "score":
       return {
@@ -97,7 +107,12 @@ export function traceOf(
     case "defer":
     case "refuse":
     case "drop":
-      return { code: verdict.code, evidence: verdict.text };
+      return {
+        code: verdict.code,
+        enhanced: verdict.enhanced,
+        text: verdict.text,
+        ...(verdict.evidence === undefined ? {} : { evidence: verdict.evidence }),
+      };
     case "quarantine":
     case "discard":
       return { evidence: verdict.reason };

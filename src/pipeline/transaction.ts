@@ -8,6 +8,7 @@ import type { Recipient, SessionFacts, TransactionFacts } from "../plugin/facts.
 import type { MailParams } from "../wire/params.ts";
 import type { ReversePath } from "../wire/path.ts";
 import { PASS_VERDICT, type Ruling, stronger, type SymbolPoints } from "./algebra.ts";
+import type { Stage } from "./answer.ts";
 import { DecisionTrace } from "./trace.ts";
 
 /** Bounds the symbols of one transaction, whatever its plugins do per recipient. */
@@ -27,6 +28,8 @@ export class Transaction {
   /** Whose {@linkcode Transaction.ruling} it is. */
   ruledBy: string | undefined = undefined;
   readonly trace: DecisionTrace = new DecisionTrace();
+  /** The last stage it has come to, whether or not a plugin has a hook there. */
+  reached: Stage = "mail";
   readonly facts: TransactionFacts;
 
   constructor(

@@ -21,12 +21,12 @@ export interface Edge {
   pass(): Pass;
   /** Points towards (positive) or away from (negative) spam. */
   score(points: number, symbol: string, evidence?: string): Score;
-  /** Temporary refusal; `code` 400 to 499, for example `edge.defer(451, "4.7.1", "Try again later")`. */
-  defer(code: number, enhanced: string, text: string): Defer;
+  /** Temporary refusal; `code` 400 to 499, for example `edge.defer(451, "4.7.1", "Try again later")`. The client reads `text`, the operator `evidence`. */
+  defer(code: number, enhanced: string, text: string, evidence?: string): Defer;
   /** Permanent refusal; `code` 500 to 599. */
-  refuse(code: number, enhanced: string, text: string): Refuse;
+  refuse(code: number, enhanced: string, text: string, evidence?: string): Refuse;
   /** Answer, then close the connection; `code` 400 to 599. */
-  drop(code: number, enhanced: string, text: string): Drop;
+  drop(code: number, enhanced: string, text: string, evidence?: string): Drop;
   /** Deliver to another upstream; without a name to the configured one. */
   quarantine(reason: string, upstream?: string): Quarantine;
   /** Accept and deliver nowhere; always logged. */

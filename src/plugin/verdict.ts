@@ -51,6 +51,8 @@ export interface Defer {
   readonly enhanced: string;
   /** What the client reads, without the codes. */
   readonly text: string;
+  /** Why: shown in the trace, never to the client. */
+  readonly evidence?: string;
 }
 /** A permanent refusal, 5yz. */
 export interface Refuse {
@@ -62,6 +64,8 @@ export interface Refuse {
   readonly enhanced: string;
   /** What the client reads, without the codes. */
   readonly text: string;
+  /** Why: shown in the trace, never to the client. */
+  readonly evidence?: string;
 }
 /** Answer with this reply and close the connection. */
 export interface Drop {
@@ -73,6 +77,8 @@ export interface Drop {
   readonly enhanced: string;
   /** What the client reads, without the codes. */
   readonly text: string;
+  /** Why: shown in the trace, never to the client. */
+  readonly evidence?: string;
 }
 /** Accept, deliver nowhere; always logged. */
 export interface Discard {

@@ -14,7 +14,7 @@ import type { Upstreams } from "../upstream/upstreams.ts";
 import type { Reply } from "../wire/reply.ts";
 import type { Facts } from "./facts.ts";
 import type { Fork } from "./pending.ts";
-import type { TransactionRecord } from "./record.ts";
+import type { RefusalRecord, TransactionRecord } from "./record.ts";
 import type { Session } from "./session.ts";
 
 /** A listener, compiled. */
@@ -46,5 +46,7 @@ export interface ServerContext {
   greeting(policy: ServerPolicy, state: ServerState, ask: Extract<Ask, { ask: "helo" }>): Reply;
   /** A transaction is over. */
   recorded(record: TransactionRecord): void;
+  /** A policy or the routes refused something, and no content came. */
+  refused(record: RefusalRecord): void;
   closed(session: Session): void;
 }

@@ -29,7 +29,7 @@ import { Facts } from "./facts.ts";
 import { isLoopback } from "./networks.ts";
 import { type ProxiedEnds, readProxyHeader } from "./proxy_header.ts";
 import type { Fork } from "./pending.ts";
-import type { TransactionRecord } from "./record.ts";
+import type { RefusalRecord, TransactionRecord } from "./record.ts";
 import { logRecord } from "./record_log.ts";
 import { Session } from "./session.ts";
 
@@ -66,6 +66,8 @@ export interface ServerOptions {
   readonly fork?: Fork;
   /** Told of every transaction that is over. */
   readonly recorded?: (record: TransactionRecord) => void;
+  /** Told of every refusal without content. */
+  readonly refused?: (record: RefusalRecord) => void;
 }
 
 /** A server that listens. */
@@ -124,6 +126,7 @@ class Server implements RunningServer {
         logRecord(log, record);
         options.recorded?.(record);
       },
+      refused: (record) => options.refused?.(record),
       closed: (session) => this.#closed(session),
     };
   }

@@ -113,6 +113,7 @@ export class Session {
           plugin: outcome.plugin,
           reply: `${refusal.code} ${refusal.lines[0]}`,
         });
+        this.#noted("connect", outcome.plugin, refusal);
         this.close(refusal.code === 421 ? refusal : { ...refusal, enhanced: undefined });
         return;
       }
@@ -369,12 +370,30 @@ export class Session {
         // A refused EHLO changes nothing, a transaction in flight included (RFC 5321 section 4.1.4).
         this.facts.helo = helo;
         this.facts.esmtp = esmtp;
+        this.#noted("helo", outcome.plugin, refusalReply(outcome.verdict));
         this.refused(ask, outcome);
         return;
       }
       this.#abandon("HELO");
       this.#policy = this.#context.policyFor(this.#listener, this.facts);
       this.say(ask, this.#context.greeting(this.#policy, this.#state, ask));
+    });
+  }
+
+  /** For the history: a refusal outside of transactions. */
+  #noted(
+    stage: "connect" | "helo" | "auth",
+    plugin: string | undefined,
+    reply: Reply | undefined,
+  ): void {
+    this.#context.refused({
+      session: this.facts,
+      transaction: undefined,
+      stage,
+      plugin,
+      reply,
+      refusedRecipients: undefined,
+      decisions: this.pipeline,
     });
   }
 
@@ -437,7 +456,10 @@ export class Session {
   authOver(identity: Facts["identity"], failed: boolean): void {
     this.#auth = undefined;
     this.#receiver.command();
-    if (failed) this.#authFailures += 1;
+    if (failed) {
+      this.#authFailures += 1;
+      this.#noted("auth", this.pipeline.trace.entries.at(-1)?.plugin, undefined);
+    }
     if (identity === undefined) return;
     this.facts.identity = identity;
     this.#state = { ...this.#state, authenticated: true };

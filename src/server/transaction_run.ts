@@ -16,7 +16,7 @@ import type { ServerContext } from "./context.ts";
 import type { Ending } from "./ending.ts";
 import { HeldBody } from "./held_body.ts";
 import { judgeAll, withDown } from "./judged.ts";
-import type { Fate } from "./record.ts";
+import { type Fate, type RefusedRecipient, RefusedRecipients } from "./record.ts";
 import type { Session } from "./session.ts";
 import { Transfer } from "./transfer.ts";
 
@@ -38,6 +38,8 @@ export class TransactionRun {
   #held: HeldBody | undefined;
   #bdat: BdatAsk | undefined;
   #recorded = false;
+  /** Made with the first. */
+  #refusedRecipients: RefusedRecipients | undefined;
 
   constructor(context: ServerContext, session: Session, id: string, ask: MailAsk) {
     this.#context = context;
@@ -63,6 +65,7 @@ export class TransactionRun {
     this.#session.decided(this.#session.pipeline.mail(this.#tx, from, params), (outcome) => {
       if (isRefusal(outcome.verdict)) {
         this.#session.transactionOver();
+        this.#noted("mail", outcome.plugin, refusalReply(outcome.verdict));
         this.#session.refused(this.#mail, outcome);
         return;
       }
@@ -85,6 +88,8 @@ export class TransactionRun {
     const { pipeline } = this.#session;
     this.#session.decided(pipeline.rcpt(this.#tx, ask.to, ask.params), (outcome) => {
       if (isRefusal(outcome.verdict)) {
+        const reply = refusalReply(outcome.verdict);
+        this.#refusedOne(ask, { by: "policy", plugin: outcome.plugin, reply });
         this.#session.refused(ask, outcome);
         return;
       }
@@ -160,7 +165,29 @@ export class TransactionRun {
     if (this.#transfer !== undefined) {
       this.#transfer.abort();
       this.#record("aborted", undefined, { cause: why });
-    } else this.#leg?.release();
+      return;
+    }
+    this.#leg?.release();
+    const last = this.#refusedRecipients?.list.at(-1);
+    if (last !== undefined && !this.#recorded) this.#noted("rcpt", last.plugin, last.reply);
+  }
+
+  #refusedOne(ask: RcptAsk, how: Omit<RefusedRecipient, "address">): void {
+    (this.#refusedRecipients ??= new RefusedRecipients()).add({ address: ask.to.address, ...how });
+  }
+
+  /** For the history: a refusal, and no content came. */
+  #noted(stage: "mail" | "rcpt", plugin: string | undefined, reply: Reply): void {
+    this.#recorded = true;
+    this.#context.refused({
+      session: this.#session.facts,
+      transaction: this.#tx,
+      stage,
+      plugin,
+      reply,
+      refusedRecipients: this.#refusedRecipients,
+      decisions: this.#session.pipeline,
+    });
   }
 
   #relayRewritten(ask: RcptAsk, rewrite: Rewrite, outcome: Outcome): void {
@@ -201,10 +228,12 @@ export class TransactionRun {
         client: facts.remote.address,
         to: ask.to.address,
       });
+      this.#refusedOne(ask, { by: "no route", reply: answers.relayDenied });
       this.#session.say(ask, answers.relayDenied);
       return;
     }
     if (names.some((n) => n !== (this.#leg?.upstream ?? name))) {
+      this.#refusedOne(ask, { by: "another route", reply: answers.anotherRoute });
       this.#session.say(ask, answers.anotherRoute);
       return;
     }
@@ -221,13 +250,19 @@ export class TransactionRun {
           this.#tx.recipients.push({ ...target, params: ask.params });
         }
       } else if (down === undefined) {
+        const said = `${answer.code} ${answer.enhanced ?? ""} ${answer.lines.join(" ")}`;
         this.#context.log.event("info", "recipient refused by upstream", {
           id: this.#tx.id,
           to: ask.to.address,
           upstream: leg.upstream,
-          reply: `${answer.code} ${answer.enhanced ?? ""} ${answer.lines.join(" ")}`,
+          reply: said,
         });
-      }
+        this.#refusedOne(ask, {
+          by: "upstream",
+          reply: shown,
+          cause: `${leg.upstream} said ${said}`,
+        });
+      } else this.#refusedOne(ask, { by: "down", reply: shown, cause: down.message });
       this.#session.say(ask, shown);
     });
   }
@@ -256,6 +291,8 @@ export class TransactionRun {
       if (isRefusal(outcome.verdict) || leg === undefined) {
         leg?.release();
         if (outcome.verdict.verdict === "drop" && ask.ask === "data") {
+          const reply = refusalReply(outcome.verdict);
+          this.#record(fateOf(reply), reply, { refusedBy: outcome.plugin });
           this.#session.transactionOver();
           this.#session.refused(ask, outcome);
         } else {
@@ -388,6 +425,10 @@ export class TransactionRun {
       transaction: this.#tx,
       fate,
       reply,
+      plugin: more.refusedBy ??
+        (fate === "discarded" || isRefusal(this.#tx.ruling) ? this.#tx.ruledBy : undefined),
+      refusedRecipients: this.#refusedRecipients,
+      decisions: this.#session.pipeline,
       upstream: this.#leg?.upstream,
       server: server === "" ? undefined : server,
       upstreamReply: more.upstreamReply,

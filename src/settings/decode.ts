@@ -128,6 +128,7 @@ export function decode(
     })),
     admin: config.admin === undefined ? undefined : adminSettings(config.admin, baseDir),
     log: config.log,
+    trace: { history: config.trace.history, size: octets(config.trace.size) },
     baseDir,
   };
 }

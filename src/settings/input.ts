@@ -56,6 +56,8 @@ export interface ConfigInput {
   readonly admin?: AdminInput | undefined;
   /** The log, on standard error. */
   readonly log?: LogInput | undefined;
+  /** The history of decisions, for `postern explain`. */
+  readonly trace?: TraceInput | undefined;
 }
 
 /** `[[listeners]]` */
@@ -275,6 +277,14 @@ export interface LogInput {
   readonly level?: "debug" | "info" | "warn" | "error" | Reference | undefined;
   /** One line an event, either way. Default `"human"`. */
   readonly format?: "human" | "json" | Reference | undefined;
+}
+
+/** `[trace]` */
+export interface TraceInput {
+  /** What is kept in `data_dir`: everything, what was not delivered, nothing. Default `"all"`. */
+  readonly history?: "all" | "refused" | "none" | Reference | undefined;
+  /** Room on the disk; the oldest goes first. Default `"16MiB"`. */
+  readonly size?: Size | undefined;
 }
 
 /**

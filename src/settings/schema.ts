@@ -396,6 +396,22 @@ const log = v.strictObject({
   ),
 });
 
+const trace = v.strictObject({
+  history: v.optional(
+    v.pipe(
+      f.choice(["all", "refused", "none"]),
+      v.description(
+        "What is kept under `data_dir`, with addresses and without content: everything, what was not delivered, nothing",
+      ),
+    ),
+    "all",
+  ),
+  size: v.optional(
+    v.pipe(f.size, v.description("Room on the disk; the oldest goes first")),
+    "16MiB",
+  ),
+});
+
 /** The whole file. */
 export const configSchema = v.strictObject({
   hostname: v.optional(v.pipe(
@@ -465,6 +481,10 @@ export const configSchema = v.strictObject({
   plugins: v.optional(v.pipe(v.array(plugin), v.description("Policies, asked in this order")), []),
   admin: v.optional(v.pipe(admin, v.description("The admin API; without this table it is off"))),
   log: v.optional(v.pipe(log, v.description("The log, on standard error")), {}),
+  trace: v.optional(
+    v.pipe(trace, v.description("The history of decisions, for `postern explain`")),
+    {},
+  ),
 });
 
 /** What a valid file holds, defaults filled in, nothing converted yet. */

@@ -44,6 +44,8 @@ export interface Settings {
   readonly admin: AdminSettings | undefined;
   /** The log. */
   readonly log: LogSettings;
+  /** The history of decisions. */
+  readonly trace: TraceSettings;
   /** Folder of the configuration file: what relative paths are relative to. */
   readonly baseDir: string;
 }
@@ -260,4 +262,12 @@ export interface LogSettings {
   readonly level: "debug" | "info" | "warn" | "error";
   /** One line an event, either way. */
   readonly format: "human" | "json";
+}
+
+/** The history of decisions, for `postern explain`. */
+export interface TraceSettings {
+  /** What is kept: everything, what was not delivered, nothing. */
+  readonly history: "all" | "refused" | "none";
+  /** Octets on disk. */
+  readonly size: number;
 }

@@ -48,6 +48,10 @@ export interface FakeEdgeOptions {
 export const noon = Date.UTC(2026, 0, 15, 12, 0, 0);
 
 /** Makes a fake. */
+function shownAs(evidence: string | undefined): { readonly evidence?: string } {
+  return evidence === undefined ? {} : { evidence };
+}
+
 export function fakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
   let time = options.now ?? noon;
   const clock = { now: () => time, advance: (ms: number) => void (time += ms) };
@@ -63,13 +67,33 @@ export function fakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
 
   return {
     pass: () => ({ verdict: "pass" }),
-    score: (points, symbol, evidence) =>
-      evidence === undefined
-        ? { verdict: "score", points, symbol }
-        : { verdict: "score", points, symbol, evidence },
-    defer: (code, enhanced, text) => ({ verdict: "defer", code, enhanced, text }),
-    refuse: (code, enhanced, text) => ({ verdict: "refuse", code, enhanced, text }),
-    drop: (code, enhanced, text) => ({ verdict: "drop", code, enhanced, text }),
+    score: (points, symbol, evidence) => ({
+      verdict: "score",
+      points,
+      symbol,
+      ...shownAs(evidence),
+    }),
+    defer: (code, enhanced, text, evidence) => ({
+      verdict: "defer",
+      code,
+      enhanced,
+      text,
+      ...shownAs(evidence),
+    }),
+    refuse: (code, enhanced, text, evidence) => ({
+      verdict: "refuse",
+      code,
+      enhanced,
+      text,
+      ...shownAs(evidence),
+    }),
+    drop: (code, enhanced, text, evidence) => ({
+      verdict: "drop",
+      code,
+      enhanced,
+      text,
+      ...shownAs(evidence),
+    }),
     quarantine: (reason, upstream) =>
       upstream === undefined
         ? { verdict: "quarantine", reason }

@@ -4,12 +4,13 @@
  */
 import * as path from "node:path";
 import { runtimeName } from "../../runtime/process.ts";
+import { transactionEntry } from "../../server/history_entry.ts";
 import type { TransactionRecord } from "../../server/record.ts";
 import { deliveredFiles } from "./files.ts";
 import { type DemoFolder, WORLD } from "./folder.ts";
 import type { DemoMessage } from "./messages.ts";
 import type { DemoServer } from "./server.ts";
-import { recordText } from "./trace.ts";
+import { entryText, paintFate } from "../explain/text.ts";
 import type { CliIo } from "../io.ts";
 import { visible } from "../../settings/problem.ts";
 import { hanging, type Styles, styles, table } from "../output.ts";
@@ -116,19 +117,15 @@ export class DemoShow {
   #heading(title: string, fate: TransactionRecord["fate"] | "not sent"): string {
     this.#count++;
     this.#afterLog = false;
-    const { bold, green, red, yellow } = this.#style;
-    const paint = fate === "delivered" ? green : fate === "refused" ? red : yellow;
-    return `${bold(`${this.#count}. ${title}`)}: ${paint(fate)}\n`;
+    const { bold, yellow } = this.#style;
+    const shown = fate === "not sent" ? yellow(fate) : paintFate(fate, this.#style);
+    return `${bold(`${this.#count}. ${title}`)}: ${shown}\n`;
   }
 
   #record(record: TransactionRecord, files: readonly string[]): string {
-    const { listener } = record.transaction.session;
-    const plugins = this.#server.settings.plugins
-      .filter(({ listeners }) => listeners?.includes(listener) !== false)
-      .map(({ use }) => use);
     this.#server.running.log.flush();
     const log = this.#log.filter(({ tx }) => tx === record.transaction.id).map(({ text }) => text);
-    return recordText(record, { plugins, files, log }, this.#style);
+    return entryText(transactionEntry(record, Date.now()), this.#style, { id: true, files, log });
   }
 
   async #files(record: TransactionRecord): Promise<readonly string[]> {

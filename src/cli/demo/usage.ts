@@ -44,6 +44,7 @@ export function usageText({ folder, mx, submission }: DemoAddresses, io: CliIo):
       `the mailboxes      ${folder.path}/mail  (Maildir)`,
       `the configuration  ${folder.config}`,
       `the log            ${folder.log}`,
+      `why, once more     ${postern} explain ID -c ${folder.config}`,
     ) +
     `Ctrl-C stops it${folder.temporary ? " and removes the folder" : ""}.\n`;
 }
