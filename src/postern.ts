@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { startPlugins } from "./assembly/plugins.ts";
 import { keepHistory } from "./assembly/history.ts";
+import { makeReloader, type Reloader } from "./assembly/reload.ts";
 import { makeState } from "./assembly/state.ts";
 import { configurationFailed, reasonOf, StartFailed } from "./assembly/start_failed.ts";
 import { serverTls } from "./assembly/tls.ts";
@@ -48,9 +49,10 @@ export interface PosternOptions {
 }
 
 /** A running proxy. */
-export interface RunningPostern extends RunningServer {
+export interface RunningPostern extends Omit<RunningServer, "use">, Reloader {
   readonly log: Log;
   readonly history: HistoryReader;
+  /** The plugins of new sessions. */
   readonly pipeline: Pipeline;
   readonly upstreams: Upstreams;
 }
@@ -84,7 +86,7 @@ export function startPostern(
     const tls = yield* serverTls(settings, network);
     const { state, open: openState } = yield* makeState(settings, now);
     if (settings.user === undefined) yield* openState;
-    const pipeline = yield* startPlugins(settings, { log, now, network, state });
+    const plugins = yield* startPlugins(settings, { log, now, network, state });
     const upstreams = yield* makeUpstreams(settings, { network, deadlines, now });
     // The first look makes the mailbox folder, which must belong to the user that fills it: after the change of users.
     const look = firstContact(upstreams, log);
@@ -94,7 +96,7 @@ export function startPostern(
       startServer({
         settings,
         network,
-        pipeline,
+        pipeline: plugins.pipeline,
         upstreams,
         deadlines,
         spill: options.spill ?? spillFiles,
@@ -124,10 +126,14 @@ export function startPostern(
     }
     yield* Effect.promise(() => spillFiles.sweep());
     history.open();
+    const reloader = yield* makeReloader({ settings, plugins, server, log });
     return {
+      ...reloader,
       log,
       history,
-      pipeline,
+      get pipeline() {
+        return plugins.pipeline;
+      },
       upstreams,
       addresses: server.addresses,
       get sessions() {

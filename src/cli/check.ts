@@ -104,7 +104,7 @@ async function pluginFindings(loaded: LoadedConfiguration): Promise<Finding[]> {
     Effect.scoped(
       Effect.map(
         startPlugins(settings, { log, now: Date.now, network: systemNetwork() }),
-        ({ plugins }) => plugins,
+        ({ pipeline }) => pipeline.plugins,
       ),
     ),
   );

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { access } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { contentHash, importModule } from "../runtime/modules.ts";
 import {
   decodeConfig,
   type ParseOptions,
@@ -31,10 +31,14 @@ export interface LoadedConfiguration {
   place(path: string | undefined, message: string): string;
 }
 
-/** Reads the configuration, or throws a {@linkcode ConfigurationError} with every problem it has. */
+/**
+ * Reads the configuration, or throws a {@linkcode ConfigurationError} with every problem it has. `again`: a `postern.config.ts`
+ * that this process has read before may have changed.
+ */
 export async function loadConfiguration(
   given: string | undefined,
   io: CliIo,
+  again = false,
 ): Promise<LoadedConfiguration> {
   const path = await find(given ?? io.env("POSTERN_CONFIG"), io);
   const file = shown(path, io.cwd);
@@ -48,7 +52,7 @@ export async function loadConfiguration(
   const isModule = /\.[cm]?[jt]s$/.test(path);
   const text = isModule ? undefined : await textOf(path, file);
   const result: ParseResult = text === undefined
-    ? decodeConfig(await moduleConfig(path, file), options)
+    ? decodeConfig(await moduleConfig(path, file, again), options)
     : parseSettings(text, options);
   if (!result.ok) throw new ConfigurationError(result.problems.map(formatProblem));
   return {
@@ -103,9 +107,10 @@ async function textOf(path: string, file: string): Promise<string> {
   return text;
 }
 
-async function moduleConfig(path: string, file: string): Promise<unknown> {
+async function moduleConfig(path: string, file: string, again: boolean): Promise<unknown> {
   try {
-    const module = await import(pathToFileURL(path).href);
+    const hash = again ? await contentHash(path) : undefined;
+    const module = await importModule(path, dirname(path), hash) as { readonly default: unknown };
     return module.default;
   } catch (error) {
     const why = error instanceof Error ? error.message.split("\n")[0] : String(error);

@@ -5,12 +5,14 @@
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
-import { startPostern } from "../postern.ts";
+import { type RunningPostern, startPostern } from "../postern.ts";
 import { onSignal, onStray } from "../runtime/process.ts";
+import { restartNeeded } from "../settings/changes.ts";
 import { formatProblem } from "../settings/problem.ts";
+import type { Log } from "../telemetry/log.ts";
 import { EXIT } from "./errors.ts";
-import type { Run } from "./io.ts";
-import { loadConfiguration } from "./load_configuration.ts";
+import type { CliIo, Run } from "./io.ts";
+import { loadConfiguration, type LoadedConfiguration } from "./load_configuration.ts";
 import { readyLine } from "./ready_line.ts";
 import type { serveSpec } from "./specs.ts";
 import { startFailure } from "./start_failure.ts";
@@ -39,11 +41,7 @@ export const run: Run<typeof serveSpec> = async (input, io) => {
       cause: cause instanceof Error ? cause.stack ?? cause.message : String(cause),
     })
   );
-  onSignal(
-    "SIGHUP",
-    () =>
-      log.event("warn", "SIGHUP: this version does not reload; restart to read the configuration"),
-  );
+  onSignal("SIGHUP", () => void reload(input.flags.config, io, loaded, started.value));
   for (const warning of loaded.warnings) log.event("warn", formatProblem(warning));
   io.stdout(readyLine(started.value.addresses));
   await stopped;
@@ -51,3 +49,38 @@ export const run: Run<typeof serveSpec> = async (input, io) => {
   await Effect.runPromise(Scope.close(scope, Exit.void));
   return EXIT.done;
 };
+
+/** Takes over what the configuration says of plugins now, and the plugins' files. What else has changed, it only tells. */
+async function reload(
+  config: string | undefined,
+  io: CliIo,
+  { settings: before }: LoadedConfiguration,
+  postern: RunningPostern,
+): Promise<void> {
+  const { log } = postern;
+  const now = await readAgain(config, io, log);
+  if (now === undefined) return;
+  for (const warning of now.warnings) log.event("warn", formatProblem(warning));
+  const others = restartNeeded(before, now.settings);
+  if (others.length > 0) {
+    log.event("warn", "these changes need a restart", { keys: others.join(",") });
+  }
+  // Why not has been logged.
+  await Effect.runPromise(Effect.ignore(postern.reloadPlugins(now.settings)));
+}
+
+async function readAgain(
+  config: string | undefined,
+  io: CliIo,
+  log: Log,
+): Promise<LoadedConfiguration | undefined> {
+  try {
+    return await loadConfiguration(config, io, true);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    log.event("error", "reload refused, the configuration goes on as it was", {
+      cause: why.replaceAll("\n", "; "),
+    });
+    return undefined;
+  }
+}

@@ -27,7 +27,7 @@ export const serveSpec = {
   flags: { config },
   words: {},
   details: [
-    'Prints one line, "postern ready" and the listeners\' addresses, when it takes connections. SIGTERM and SIGINT drain and stop. A changed configuration needs a restart: this version does not reload.',
+    'Prints one line, "postern ready" and the listeners\' addresses, when it takes connections. SIGTERM and SIGINT drain and stop. SIGHUP reads the configuration again and takes over its [[plugins]] and their files, for new sessions; other changes need a restart.',
   ],
   examples: ["postern serve -c postern.toml"],
 } as const satisfies CommandSpec;

@@ -10,13 +10,14 @@ import type { SessionFacts } from "../plugin/facts.ts";
 import type { Authenticator, Hooks, Plugin, PluginExports } from "../plugin/module.ts";
 import type { PluginSettings } from "../settings/settings.ts";
 import { canaryPlace, condition } from "./condition.ts";
-import { failureKind, failureMessage, type PluginFailure } from "./failure.ts";
-import { type EdgeOwner, makeEdge, Notes, type PipelineServices } from "./make_edge.ts";
+import type { PluginFailure } from "./failure.ts";
+import { swallow } from "./hook.ts";
+import { type Instance, Instances, outside } from "./instances.ts";
+import type { PipelineServices } from "./make_edge.ts";
 import { orderPlugins, type Problem } from "./order.ts";
 import type { CompiledPlugin, Step } from "./phase.ts";
 import type { AskedPlugin, Pipeline, Stages } from "./pipeline.ts";
 import { type ListenerPlan, SessionRun } from "./session.ts";
-import { shapeOf } from "./shape.ts";
 
 /** A plugin whose file has been imported and whose options have been validated. */
 export interface LoadedPlugin {
@@ -34,83 +35,70 @@ export class PluginProblems extends Data.TaggedError("PluginProblems")<{
   }
 }
 
-/** Milliseconds that a plugin may take to start, and to stop. */
-const START_LIMIT = 30_000;
-const STOP_LIMIT = 5_000;
-
-interface Instance {
-  readonly compiled: CompiledPlugin;
-  readonly plugin: Plugin;
-  readonly owner: EdgeOwner;
+/** An instance of one generation. */
+interface Taken {
+  readonly loaded: LoadedPlugin;
+  readonly instance: Instance;
+  readonly name: string;
+  readonly renewed: boolean;
 }
 
-/** Makes the instances and their plan; `mode = "off"` is left out. Fails with every problem at once. */
+/**
+ * Makes the instances, or takes those that run, and their plan; `mode = "off"` is left out. Fails with every problem at once,
+ * and then nothing has changed.
+ */
 export const compilePipeline: (
   plugins: readonly LoadedPlugin[],
   services: PipelineServices,
-) => Effect.Effect<Pipeline, PluginProblems> = Effect.fnUntraced(function* (plugins, services) {
-  const report = quiet(services.report);
+  instances?: Instances,
+) => Effect.Effect<Pipeline, PluginProblems> = Effect.fnUntraced(function* (
+  plugins,
+  services,
+  instances = new Instances(services),
+) {
   const { ordered, problems: disorder } = orderPlugins(
     plugins.filter(({ settings }) => settings.mode !== "off"),
   );
   if (disorder.length > 0) return yield* new PluginProblems({ problems: disorder });
 
   const problems: Problem[] = [];
-  const instances: Instance[] = [];
-  const notes = new Notes();
+  const taken: Taken[] = [];
   const ordinals = ordinalsOf(plugins);
   const usedNames = new Map<string, { readonly use: string; count: number }>();
-  const stop = () => Promise.all(instances.reverse().map((instance) => stopped(instance, report)));
+  const stop = () =>
+    Promise.all(taken.toReversed().map(({ instance }) => instances.release(instance)));
 
   const start = Effect.gen(function* () {
     for (const loaded of ordered) {
-      const { settings, exports } = loaded;
-      const owner = ownerOf(settings, ordinals.get(settings) ?? 1, report);
-      const edge = makeEdge(services, owner, notes);
-      const made = yield* Effect.tryPromise({
-        try: async () => shapeOf(await exports.default(edge, settings.options ?? {})),
-        catch: (cause) => `The plugin does not start: ${failureMessage(cause)}`,
-      }).pipe(
-        Effect.timeoutOrElse({
-          duration: START_LIMIT,
-          orElse: () => Effect.fail(`The plugin has not started within ${START_LIMIT} ms`),
-        }),
-        Effect.catch((message) => Effect.succeed({ wrong: [message] })),
-      );
+      const { settings } = loaded;
+      const made = yield* instances.take(loaded, ordinals.get(settings) ?? 1);
       if ("wrong" in made) {
-        for (const dispose of [...owner.disposers]) dispose();
         for (const message of made.wrong) problems.push({ pluginPath: settings.path, message });
         continue;
       }
-      const { plugin } = made;
-      const same = usedNames.get(plugin.name);
+      const { name } = made.plugin;
+      const same = usedNames.get(name);
       if (same !== undefined && same.use !== settings.use) {
         problems.push({
           pluginPath: settings.path,
-          message: `${settings.use} and ${same.use} are both named "${plugin.name}"`,
+          message: `${settings.use} and ${same.use} are both named "${name}"`,
         });
       }
       const count = (same?.count ?? 0) + 1;
-      usedNames.set(plugin.name, { use: same?.use ?? settings.use, count });
-      owner.name = count === 1 ? plugin.name : `${plugin.name}#${count}`;
-      instances.push({ compiled: compiledOf(loaded, plugin, owner.name), plugin, owner });
+      usedNames.set(name, { use: same?.use ?? settings.use, count });
+      taken.push({
+        loaded,
+        instance: made,
+        name: count === 1 ? name : `${name}#${count}`,
+        renewed: made.users === 1,
+      });
     }
     if (problems.length > 0) return yield* new PluginProblems({ problems });
-    return new CompiledPipeline(instances.map(({ compiled }) => compiled), services, report, stop);
+    for (const { instance, name } of taken) instance.owner.name = name;
+    return new CompiledPipeline(taken, services, instances.report, stop);
   });
   return yield* start.pipe(Effect.onError(() => Effect.promise(stop)));
 });
-
-/** A reporter that breaks must not break a session. */
-function quiet(report: (failure: PluginFailure) => void): (failure: PluginFailure) => void {
-  return (failure) => {
-    try {
-      report(failure);
-    } catch {
-      // There is nobody left to tell.
-    }
-  };
-}
 
 /** The how-many-th entry of its `use` each is: state keys stay the same over reloads and reordering by notes. */
 function ordinalsOf(plugins: readonly LoadedPlugin[]): Map<PluginSettings, number> {
@@ -120,39 +108,6 @@ function ordinalsOf(plugins: readonly LoadedPlugin[]): Map<PluginSettings, numbe
     counts.set(settings.use, ordinal);
     return [settings, ordinal];
   }));
-}
-
-function ownerOf(
-  settings: PluginSettings,
-  ordinal: number,
-  report: (failure: PluginFailure) => void,
-): EdgeOwner {
-  const owner: EdgeOwner = {
-    name: settings.use,
-    statePrefix: `${settings.use}#${ordinal}:`,
-    shadow: settings.mode === "shadow",
-    percent: settings.percent,
-    disposers: new Set(),
-    broke: (cause, asynchronous) => report(outside(owner, "watch", cause, asynchronous)),
-  };
-  return owner;
-}
-
-function outside(
-  owner: EdgeOwner,
-  stage: "watch" | "close",
-  cause: unknown,
-  asynchronous: boolean,
-): PluginFailure {
-  return {
-    plugin: owner.name,
-    stage,
-    kind: failureKind(cause, asynchronous),
-    message: failureMessage(cause),
-    session: undefined,
-    transaction: undefined,
-    shadow: owner.shadow,
-  };
 }
 
 function compiledOf({ settings, exports }: LoadedPlugin, plugin: Plugin, name: string) {
@@ -170,25 +125,11 @@ function compiledOf({ settings, exports }: LoadedPlugin, plugin: Plugin, name: s
   return compiled;
 }
 
-async function stopped(
-  { plugin, owner }: Instance,
-  report: (failure: PluginFailure) => void,
-): Promise<void> {
-  for (const dispose of [...owner.disposers]) dispose();
-  const closing = Effect.tryPromise({ try: async () => await plugin.close?.(), catch: (e) => e })
-    .pipe(
-      Effect.timeoutOrElse({
-        duration: STOP_LIMIT,
-        orElse: () => Effect.fail(new Error(`close has not ended within ${STOP_LIMIT} ms`)),
-      }),
-      Effect.catch((cause) => Effect.sync(() => report(outside(owner, "close", cause, true)))),
-    );
-  await Effect.runPromise(closing);
-}
-
 class CompiledPipeline implements Pipeline {
   readonly stages: Stages;
   readonly plugins: readonly string[];
+  readonly renewed: readonly string[];
+  readonly #uses: ReadonlyMap<string, string>;
   readonly #compiled: readonly CompiledPlugin[];
   /** By listener, then by how many of the plugins' percents a session is outside of. */
   readonly #plans = new Map<string, (ListenerPlan | undefined)[]>();
@@ -200,16 +141,21 @@ class CompiledPipeline implements Pipeline {
   #closed: Promise<void> | undefined;
 
   constructor(
-    compiled: readonly CompiledPlugin[],
+    taken: readonly Taken[],
     services: PipelineServices,
     report: (failure: PluginFailure) => void,
     stop: () => Promise<unknown>,
   ) {
+    const compiled = taken.map(({ loaded, instance, name }) =>
+      compiledOf(loaded, instance.plugin, name)
+    );
     this.#compiled = compiled;
     this.#now = () => services.clock.now();
     this.#report = report;
     this.#stop = stop;
-    this.plugins = compiled.map(({ name }) => name);
+    this.plugins = taken.map(({ name }) => name);
+    this.renewed = taken.filter(({ renewed }) => renewed).map(({ name }) => name);
+    this.#uses = new Map(taken.map(({ name, loaded }) => [name, loaded.settings.use]));
     this.#percents = [
       ...new Set(compiled.flatMap(({ percent }) => percent === undefined ? [] : [percent])),
     ].sort((a, b) => a - b);
@@ -244,6 +190,21 @@ class CompiledPipeline implements Pipeline {
         when === undefined || when(session, undefined, undefined)
       ),
     );
+  }
+
+  useOf(name: string): string | undefined {
+    return this.#uses.get(name);
+  }
+
+  reloaded(): void {
+    for (const plugin of this.#compiled) {
+      try {
+        const answer: unknown = plugin.hooks.on?.reloaded?.(this.renewed);
+        swallow(answer, (cause) => this.#report(outside(plugin, "on", cause, true)));
+      } catch (cause) {
+        this.#report(outside(plugin, "on", cause, false));
+      }
+    }
   }
 
   close(): Promise<void> {

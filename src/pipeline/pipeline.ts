@@ -55,7 +55,13 @@ export interface Pipeline {
   open(session: SessionFacts): SessionPipeline;
   /** SASL mechanisms that the listener's authenticators serve; with a session, those that are asked for it. */
   mechanisms(listener: string, session?: SessionFacts): readonly string[];
-  /** Ends the generation: watchers stop, plugins close. Never rejects; idempotent. */
+  /** Names of those that were made for this generation; the others run since an earlier one. */
+  readonly renewed: readonly string[];
+  /** What the configuration calls the plugin of a name. */
+  useOf(name: string): string | undefined;
+  /** Tells the observers that this generation has taken the place of another. */
+  reloaded(): void;
+  /** Ends the generation: what no other one uses stops watching and closes. Never rejects; idempotent. */
   close(): Promise<void>;
 }
 

@@ -197,6 +197,8 @@ export interface Observers {
   ) => void;
   /** A login was refused. */
   readonly loginFailed?: (session: SessionFacts, user: string) => void;
+  /** Plugins were reloaded, and this one is of the new generation: made anew where its name is among them, else as it was. */
+  readonly reloaded?: (plugins: readonly string[]) => void;
 }
 
 /** One plugin instance. */
@@ -209,7 +211,7 @@ export interface Plugin {
   readonly hooks: Hooks;
   /** Needs the verdict of the whole content before the header goes on, as {@linkcode Manifest.holdBody}, but by its options. */
   readonly holdBody?: boolean;
-  /** Called when the generation ends. */
+  /** Called when the last generation that has it ends. */
   readonly close?: () => void | Promise<void>;
 }
 

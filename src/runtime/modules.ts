@@ -1,12 +1,37 @@
 /**
- * Imports code that is not ours: plugin files beside the configuration, and packages.
+ * Imports code that is not ours: plugin files beside the configuration, and packages; and files that have changed, once more.
+ *
+ * A runtime keeps every module it has imported, by its name. A changed file is another module under another name: its path
+ * and `?v=` with the content's hash, so that going back to an old content is no third one. What the file itself imports keeps
+ * its name, and so stays as it was.
  * @module
  */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { resolvePath } from "./paths.ts";
 
-/** Imports `./file.ts` as seen from `base`, an absolute path, or a package by its name. */
-export function importModule(use: string, base: string): Promise<unknown> {
-  const isPath = use.startsWith(".") || use.startsWith("/");
-  return import(isPath ? pathToFileURL(resolvePath(base, use)).href : use);
+/** The path of `./file.ts` as seen from `base`, or of an absolute path; undefined for a package. */
+export function modulePath(use: string, base: string): string | undefined {
+  return use.startsWith(".") || use.startsWith("/") ? resolvePath(base, use) : undefined;
+}
+
+/** Imports `./file.ts` as seen from `base`, an absolute path, or a package by its name. `hash`: of a content that came later. */
+export function importModule(use: string, base: string, hash?: string): Promise<unknown> {
+  const path = modulePath(use, base);
+  if (path === undefined) return import(use);
+  if (hash === undefined) return import(pathToFileURL(path).href);
+  // Bun takes a file's address with a query for the file without it, and a path with a query for what it says.
+  const name = process.versions.bun === undefined ? pathToFileURL(path).href : path;
+  return import(`${name}?v=${hash}`);
+}
+
+/** A hash of a file's content; undefined where it cannot be read. */
+export async function contentHash(path: string): Promise<string | undefined> {
+  try {
+    return createHash("sha256").update(await readFile(path)).digest("hex").slice(0, 16);
+  } catch {
+    return undefined;
+  }
 }

@@ -24,8 +24,9 @@ import type { Upstreams } from "../upstream/upstreams.ts";
 import { formatReply } from "../wire/reply.ts";
 import { Admission } from "./admission.ts";
 import { answers } from "./answers.ts";
-import type { ServerContext, ServerListener } from "./context.ts";
+import type { ServerListener } from "./context.ts";
 import { Facts } from "./facts.ts";
+import { Generation } from "./generation.ts";
 import { isLoopback } from "./networks.ts";
 import { type ProxiedEnds, readProxyHeader } from "./proxy_header.ts";
 import type { Fork } from "./pending.ts";
@@ -50,6 +51,7 @@ export type TlsContexts = ReadonlyMap<ListenerSettings["clientCertificate"], Tls
 export interface ServerOptions {
   readonly settings: Settings;
   readonly network: Network;
+  /** The first generation. */
   readonly pipeline: Pipeline;
   readonly upstreams: Upstreams;
   readonly deadlines: Deadlines;
@@ -78,6 +80,8 @@ export interface RunningServer {
   readonly sessions: number;
   /** Takes nothing new, lets transactions end, ends the rest after the drain time. */
   readonly drain: Effect.Effect<void>;
+  /** New sessions take these plugins; resolves when no session is left that has the former ones. */
+  use(pipeline: Pipeline): Promise<void>;
 }
 
 /** Opens the listeners; the scope's end drains. */
@@ -96,7 +100,7 @@ class Server implements RunningServer {
   readonly addresses = new Map<string, Endpoint>();
   readonly #options: ServerOptions;
   readonly #admission: Admission;
-  readonly #context: ServerContext;
+  #generation: Generation;
   readonly #ports: ListeningPort[] = [];
   readonly #sessions = new Set<Session>();
   /** Before their session: in a PROXY header or a TLS handshake. */
@@ -109,8 +113,13 @@ class Server implements RunningServer {
   constructor(options: ServerOptions) {
     this.#options = options;
     this.#admission = new Admission(options.settings.limits);
-    const { settings, pipeline, upstreams, deadlines, spill, log, now, authDelay } = options;
-    this.#context = {
+    this.#generation = this.#generationOf(options.pipeline);
+  }
+
+  #generationOf(pipeline: Pipeline): Generation {
+    const options = this.#options;
+    const { settings, upstreams, deadlines, spill, log, now, authDelay } = options;
+    return new Generation((leave) => ({
       settings,
       pipeline,
       upstreams,
@@ -120,15 +129,24 @@ class Server implements RunningServer {
       now,
       authDelay,
       fork: options.fork ?? Effect.runFork,
-      policyFor: (listener, facts) => this.#policyFor(listener, facts),
+      policyFor: (listener, facts) => this.#policyFor(pipeline, listener, facts),
       greeting: (policy, state, ask) => greetingReply(policy, state, ask.name, ask.esmtp),
       recorded: (record) => {
         logRecord(log, record);
         options.recorded?.(record);
       },
       refused: (record) => options.refused?.(record),
-      closed: (session) => this.#closed(session),
-    };
+      closed: (session) => {
+        this.#closed(session);
+        leave();
+      },
+    }));
+  }
+
+  use(pipeline: Pipeline): Promise<void> {
+    const former = this.#generation;
+    this.#generation = this.#generationOf(pipeline);
+    return former.retire();
   }
 
   get sessions(): number {
@@ -230,7 +248,9 @@ class Server implements RunningServer {
       now(),
       { remote: who.remote, local: who.local, tls: duplex.tls },
     );
-    const session = new Session(this.#context, listener, facts, duplex);
+    const generation = this.#generation;
+    const session = new Session(generation.context, listener, facts, duplex);
+    generation.enter();
     this.#sessions.add(session);
     session.start(already);
   }
@@ -288,7 +308,7 @@ class Server implements RunningServer {
     if (this.#draining && this.#sessions.size === 0) this.#empty();
   }
 
-  #policyFor(listener: ServerListener, facts: Facts): ServerPolicy {
+  #policyFor(pipeline: Pipeline, listener: ServerListener, facts: Facts): ServerPolicy {
     const { hostname, limits } = this.#options.settings;
     const { settings: own } = listener;
     return {
@@ -297,7 +317,7 @@ class Server implements RunningServer {
       requireTls: own.requireTls,
       auth: own.auth,
       plaintextAuth: own.authPlaintextLoopback && isLoopback(facts.remote.address),
-      mechanisms: offered(this.#options.pipeline.mechanisms(own.name, facts), facts),
+      mechanisms: offered(pipeline.mechanisms(own.name, facts), facts),
       xclient: listener.xclient(facts.peer.address),
       offer: this.#options.upstreams.offer(own.name),
       recipients: limits.recipients,

@@ -228,6 +228,9 @@ function checkPlugin(
   if (typeof plugin.percent === "number" && plugin.percent !== 100 && plugin.mode !== "enforce") {
     report.warning([...path, "percent"], 'has no effect without mode = "enforce"');
   }
+  if (plugin.watch === true && typeof plugin.use === "string" && !/^[./]/.test(plugin.use)) {
+    report.warning([...path, "watch"], "has no effect: only a file can change");
+  }
   const known = plugins.map(({ use }) => use).filter((use) => typeof use === "string");
   if (received) known.push("received");
   for (const key of ["after", "before"]) {

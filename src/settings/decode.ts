@@ -123,6 +123,7 @@ export function decode(
       ...(plugin.before === undefined ? {} : { before: plugin.before }),
       onError: plugin.on_error,
       budget: milliseconds(plugin.budget),
+      watch: plugin.watch,
       options: plugin.options,
       path: `plugins[${position}]`,
     })),

@@ -233,6 +233,8 @@ export interface PluginInput {
   readonly on_error?: "pass" | "tempfail" | "refuse" | Reference | undefined;
   /** Time for its answer, each time. Default `"5s"`. */
   readonly budget?: Duration | undefined;
+  /** Reload it when its file changes. Default false. */
+  readonly watch?: boolean | undefined;
   /** Passed to the plugin, which checks them. */
   readonly options?: unknown;
 }

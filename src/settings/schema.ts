@@ -353,6 +353,15 @@ const plugin = v.strictObject({
     v.description("What its own failure means; without it as the plugin says, else `tempfail`"),
   )),
   budget: v.optional(v.pipe(f.duration, v.description("Time for its answer, each time")), "5s"),
+  watch: v.optional(
+    v.pipe(
+      f.flag,
+      v.description(
+        "Reload it when its file changes: new sessions take the new one, and a broken one is not taken",
+      ),
+    ),
+    false,
+  ),
   options: v.optional(v.pipe(
     v.unknown(),
     v.metadata({ expects: "anything", type: "the plugin's own" }),

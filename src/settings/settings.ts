@@ -219,6 +219,8 @@ export interface PluginSettings {
   readonly onError: "pass" | "tempfail" | "refuse" | undefined;
   /** Milliseconds per phase. */
   readonly budget: number;
+  /** The plugin is reloaded when its file changes. */
+  readonly watch: boolean;
   /** As the file has them: the plugin's own schema checks them. */
   readonly options: unknown;
   /** Dotted path in the file (`plugins[0]`), for errors. */

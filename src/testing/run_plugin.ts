@@ -141,6 +141,7 @@ export async function runPlugin<Options = any>(
     mode: options.mode ?? "enforce",
     onError: options.onError,
     budget: options.budget ?? 5_000,
+    watch: false,
     options: options.options,
     path: "plugins[0]",
   };

@@ -120,7 +120,7 @@ export class PosternProcess implements AsyncDisposable {
   }
 
   /** Sends a signal to this process, by its id. */
-  signal(name: "SIGTERM" | "SIGKILL" | "SIGINT"): void {
+  signal(name: "SIGTERM" | "SIGKILL" | "SIGINT" | "SIGHUP"): void {
     if (this.#status === undefined) process.kill(this.pid, name);
   }
 

@@ -53,6 +53,7 @@ export async function engine(
       mode: "enforce" as const,
       onError: undefined,
       budget: 1_000,
+      watch: false,
       options: undefined,
       path: `plugins[${i}]`,
       ...settings,

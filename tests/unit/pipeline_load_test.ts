@@ -17,6 +17,7 @@ const settings = (use: string, more: object = {}) => ({
   mode: "enforce" as const,
   onError: undefined,
   budget: 1_000,
+  watch: false,
   options: undefined,
   path: "plugins[2]",
   ...more,

@@ -179,6 +179,7 @@ describe("examples", () => {
       mode: "enforce",
       onError: "tempfail",
       budget: 5000,
+      watch: false,
       path: "plugins[1]",
     });
     assert.equal(

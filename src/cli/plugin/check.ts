@@ -34,6 +34,7 @@ export const run: Run<typeof pluginCheckSpec> = async ({ flags, words }, io) => 
     mode: "enforce",
     onError: undefined,
     budget: 5_000,
+    watch: false,
     options,
     path: AT,
   }], {
