@@ -1,262 +1,272 @@
 /**
  * rate-limit: how much one address, network, login, sender or domain may do in a time.
  *
- * Owns: the keys, the replies. Never: makes a promise where the state answers at once.
+ * Owns: the rules of each stage, taken together or not at all. Never: makes a promise where the state answers at once.
  * Limits count what was asked for, not what was delivered: a message refused later has been counted.
  * @module
  */
 import type {
-  Defer,
-  Delay,
-  Drop,
   Edge,
   Hooks,
-  Mailbox,
   Manifest,
   OptionsSchema,
+  Pass,
   PluginModule,
-  Refuse,
-  ReversePath,
   SessionFacts,
   Take,
+  TakeRequest,
 } from "@postern/postern/plugin";
-import { networkKey, within } from "../shared/network.ts";
+import { within } from "../shared/network.ts";
+import { keyOf, Source, type Subject } from "./keys.ts";
 import { compileRules, type Count, type Options, type Rule, schema } from "./options.ts";
+import { isOwn, type Limited, verdictOf } from "./replies.ts";
+import { OpenSessions } from "./sessions.ts";
 
 /** Options, as the operator writes them. */
 export const options: OptionsSchema = schema;
 
 /** What the plugin says of itself. */
-export const manifest: Manifest = { version: "1.0.0" };
+export const manifest: Manifest = { version: "2.0.0" };
 
 export type { Options };
 
-type Limited = Defer | Refuse | Drop | Delay;
+type Decision = Limited | Pass | undefined;
+type Asked = Decision | Promise<Decision>;
 
-/** Facts that keys are made of; `from` and `to` are undefined where the stage has none. */
-interface Subject {
-  readonly session: SessionFacts;
-  readonly from: ReversePath | undefined;
-  readonly to: Mailbox | undefined;
-}
-
-/** What stays the same for a session. */
-interface Source {
-  readonly exempt: boolean;
-  readonly address: string;
-  readonly network: string;
-}
-
-/** What is told to the client, and the code of a temporary refusal. */
-const replies: ReadonlyMap<Count, { readonly text: string; readonly code: number }> = new Map([
-  ["connections", { text: "Too many connections", code: 421 }],
-  ["messages", { text: "Too many messages", code: 450 }],
-  ["recipients", { text: "Too many recipients", code: 452 }],
-  ["octets", { text: "Too much data", code: 452 }],
-  ["errors", { text: "Too many errors", code: 450 }],
-]);
+/** A limiter of one stage; `amount`: what the things that it counts come to. */
+type Limiter = (subject: Subject, amount: number, atConnect?: boolean) => Asked;
 
 const rateLimit: PluginModule<Options> = (edge, options) => {
   const rules = compileRules(options);
+  const open = new OpenSessions();
   const sources = new WeakMap<SessionFacts, Source>();
 
   function sourceOf(session: SessionFacts): Source {
     let source = sources.get(session);
-    if (source === undefined) {
-      const { address } = session.remote;
-      source = {
-        exempt: within(options.exempt, address),
-        address: networkKey(address, 32, 128),
-        network: networkKey(address, options.ipv4_prefix, options.ipv6_prefix),
-      };
+    if (source === undefined || source.remote !== session.remote) {
+      source = new Source(session.remote, within(options.exempt, session.remote.address));
       sources.set(session, source);
     }
     return source;
   }
 
-  /** The rules that count one thing, as one function; undefined where there are none, so that the stage costs nothing. */
-  function limiter(count: Count) {
-    const mine = rules.filter((rule) => rule.count === count);
-    if (mine.length === 0) return undefined;
-    const answers = mine.map((rule) => answerOf(edge, rule));
-
-    function ask(
-      start: number,
-      source: Source,
-      subject: Subject,
-      amount: number,
-      atConnect: boolean,
-    ): Limited | undefined | Promise<Limited | undefined> {
-      for (let i = start; i < mine.length; i++) {
-        const key = keyOf(mine[i]!, source, subject);
-        if (key === undefined) continue;
-        const took = take(edge, mine[i]!, key, amount);
-        if (isPromise(took)) {
-          return took.then((late) =>
-            judge(i, late, subject, atConnect) ?? ask(i + 1, source, subject, amount, atConnect)
-          );
-        }
-        const limited = judge(i, took, subject, atConnect);
-        if (limited !== undefined) return limited;
-      }
-      return undefined;
-    }
-
-    function judge(i: number, took: Take, subject: Subject, atConnect: boolean) {
-      // Errors are only looked at here, by taking nothing: what counts is whether one more has room.
-      if (count === "errors" ? took.left >= 1 : took.taken) return undefined;
-      const rule = mine[i]!;
-      edge.metrics.count(`limited_${rule.name}`);
-      edge.log.info("Rate limit reached", {
-        rule: rule.name,
-        address: subject.session.remote.address,
-        action: rule.action,
-        retry_after: Math.ceil(took.retryAfter / 1000),
-      });
-      return answers[i]!(atConnect, took.taken ? rule.delay : took.retryAfter);
-    }
-
-    return (subject: Subject, amount: number, atConnect = false) => {
-      const source = sourceOf(subject.session);
-      return source.exempt ? undefined : ask(0, source, subject, amount, atConnect);
-    };
+  function of(...counts: readonly Count[]): readonly Rule[] {
+    return rules.filter(({ count }) => counts.includes(count));
   }
 
-  const connections = limiter("connections");
-  const messages = limiter("messages");
-  const recipients = limiter("recipients");
-  const octets = limiter("octets");
-  const failures = limiter("errors");
-  const errorRules = rules.filter((rule) => rule.count === "errors");
+  /** Sessions of rules whose words are there when the client connects; those of the others are held at MAIL. */
+  const early = of("sessions").filter(({ by }) => !by.includes("login") && !by.includes("helo"));
+  const late = of("sessions").filter((rule) => !early.includes(rule));
+  const limiters = {
+    connect: limiter(edge, sourceOf, open, {
+      sessions: early,
+      looks: of("errors", "failed-logins"),
+      takes: of("connections"),
+    }),
+    helo: limiter(edge, sourceOf, open, { sessions: [], looks: of("failed-logins"), takes: [] }),
+    mail: limiter(edge, sourceOf, open, {
+      sessions: late,
+      looks: of("errors", "failed-logins"),
+      takes: of("messages"),
+    }),
+    rcpt: limiter(edge, sourceOf, open, { sessions: [], looks: [], takes: of("recipients") }),
+    end: limiter(edge, sourceOf, open, { sessions: [], looks: [], takes: of("octets") }),
+  };
 
-  /** Asks two limiters one after the other. */
-  function both(
-    first: Limited | undefined | Promise<Limited | undefined>,
-    second: (() => Limited | undefined | Promise<Limited | undefined>) | undefined,
-  ) {
-    if (second === undefined) return first;
-    if (isPromise(first)) return first.then((limited) => limited ?? second());
-    return first ?? second();
-  }
-
-  /** Counts an error; a reply cannot wait, and a state that fails here fails at the next stage as well. */
-  function countError(session: SessionFacts): void {
+  /** Counts what cannot be refused; an observer is not waited for, and a state that fails here fails at the next stage as well. */
+  function count(counted: readonly Rule[], session: SessionFacts, login: string | undefined): void {
     const source = sourceOf(session);
     if (source.exempt) return;
-    const subject = { session, from: undefined, to: undefined };
-    for (const rule of errorRules) {
+    const subject = { session, login, from: undefined, to: undefined };
+    for (const rule of counted) {
       const key = keyOf(rule, source, subject);
       if (key === undefined) continue;
-      const took = take(edge, rule, key, 1);
-      if (isPromise(took)) took.catch(() => edge.metrics.count("uncounted_errors"));
+      const took = edge.state.takeAll([requestOf(rule, key, 1)]);
+      if (isPromise(took)) took.catch(() => edge.metrics.count("uncounted"));
     }
   }
 
   const hooks: { -readonly [K in keyof Hooks]: Hooks[K] } = {};
-  if (connections !== undefined || failures !== undefined) {
-    hooks.connect = (session) => {
-      const subject = { session, from: undefined, to: undefined };
-      return both(
-        failures?.(subject, 0, true),
-        connections && (() => connections(subject, 1, true)),
-      );
-    };
+  const { connect, helo, mail, rcpt, end } = limiters;
+  if (connect !== undefined) {
+    hooks.connect = (session) => connect(ofSession(session), 1, true);
   }
-  if (messages !== undefined || failures !== undefined) {
-    hooks.mail = (from, { session }) => {
-      const subject = { session, from, to: undefined };
-      return both(failures?.(subject, 0), messages && (() => messages(subject, 1)));
-    };
+  if (helo !== undefined) hooks.helo = (_, { session }) => helo(ofSession(session), 0);
+  if (mail !== undefined) {
+    hooks.mail = (from, { session }) =>
+      mail({ session, login: session.identity?.user, from, to: undefined }, 1);
   }
-  if (recipients !== undefined) {
-    hooks.rcpt = (to, { session, tx }) => recipients({ session, from: tx.from, to }, 1);
+  if (rcpt !== undefined) {
+    hooks.rcpt = (to, { session, tx }) =>
+      rcpt({ session, login: session.identity?.user, from: tx.from, to }, 1);
   }
-  if (octets !== undefined) {
-    hooks.end = (tx) => octets({ session: tx.session, from: tx.from, to: undefined }, tx.size);
+  if (end !== undefined) {
+    hooks.end = (tx, { session }) =>
+      end({ session, login: session.identity?.user, from: tx.from, to: undefined }, tx.size);
   }
-  if (errorRules.length > 0) {
-    hooks.reply = (reply, { session }) => {
-      // Only 5yz: our own "come again later" must not keep a client out for ever.
-      if (reply.code >= 500) countError(session);
-    };
-  }
+  const errorRules = of("errors");
+  const loginRules = of("failed-logins");
+  const own = isOwn(rules);
+  const on = {
+    ...(errorRules.length === 0 ? {} : {
+      // Only 5yz, and not our own: "come again later" must not keep a client out for ever.
+      errorReply: (session: SessionFacts, reply: Parameters<typeof own>[0]) => {
+        if (reply.code >= 500 && !own(reply)) count(errorRules, session, session.identity?.user);
+      },
+    }),
+    ...(loginRules.length === 0 ? {} : {
+      loginFailed: (session: SessionFacts, user: string) => count(loginRules, session, user),
+    }),
+    ...(early.length + late.length === 0 ? {} : {
+      closed: (session: SessionFacts) => open.release(session),
+    }),
+  };
+  if (Object.keys(on).length > 0) hooks.on = on;
   return { name: "rate-limit", onError: "pass", hooks };
 };
 
 export default rateLimit;
 
-/** Asks the state; an amount beyond the whole limit takes all of it, or it could never pass. */
-function take(edge: Edge, rule: Rule, key: string, amount: number): Take | Promise<Take> {
-  if (rule.capacity === undefined) {
-    return edge.state.window(key, Math.min(amount, rule.limit), rule.limit, rule.window);
+/** The rules of one stage as one function; undefined where there are none, so that the stage costs nothing. */
+function limiter(
+  edge: Edge,
+  sourceOf: (session: SessionFacts) => Source,
+  open: OpenSessions,
+  { sessions, looks, takes }: {
+    readonly sessions: readonly Rule[];
+    readonly looks: readonly Rule[];
+    readonly takes: readonly Rule[];
+  },
+): Limiter | undefined {
+  if (sessions.length + looks.length + takes.length === 0) return undefined;
+
+  /** Asks for all that apply, together: what one refuses, none has counted. */
+  function ask(
+    asked: readonly Rule[],
+    source: Source,
+    subject: Subject,
+    amount: number,
+    atConnect: boolean,
+  ): Asked {
+    const applying: Rule[] = [];
+    const requests: TakeRequest[] = [];
+    for (let i = 0; i < asked.length; i++) {
+      const key = keyOf(asked[i]!, source, subject);
+      if (key === undefined) continue;
+      applying.push(asked[i]!);
+      requests.push(requestOf(asked[i]!, key, amount));
+    }
+    if (requests.length === 0) return undefined;
+    const answers = edge.state.takeAll(requests);
+    return isPromise(answers)
+      ? answers.then((late) => decide(applying, late, subject, atConnect))
+      : decide(applying, answers, subject, atConnect);
   }
-  return edge.state.bucket(
-    key,
-    Math.min(amount, rule.capacity),
-    rule.capacity,
-    rule.limit,
-    rule.window,
-  );
+
+  function decide(
+    applying: readonly Rule[],
+    answers: readonly Take[],
+    subject: Subject,
+    atConnect: boolean,
+  ): Decision {
+    let evidence = "";
+    let over = -1;
+    let slowest = -1;
+    for (let i = 0; i < applying.length; i++) {
+      const rule = applying[i]!;
+      const { left } = answers[i]!;
+      edge.metrics.observe(`left_${rule.name}`, left);
+      evidence += `${i === 0 ? "" : ", "}${rule.name}: ${shown(left)} of ${rule.capacity} left`;
+      if (!isOver(rule, answers[i]!)) continue;
+      if (rule.action !== "delay") {
+        if (over < 0) over = i;
+      } else if (
+        slowest < 0 || waitOf(rule, answers[i]!) > waitOf(applying[slowest]!, answers[slowest]!)
+      ) {
+        slowest = i;
+      }
+    }
+    const which = over >= 0 ? over : slowest;
+    if (which < 0) return edge.pass(evidence);
+    return limited(
+      applying[which]!,
+      waitOf(applying[which]!, answers[which]!),
+      evidence,
+      subject,
+      atConnect,
+    );
+  }
+
+  function limited(
+    rule: Rule,
+    wait: number,
+    evidence: string,
+    { session }: Subject,
+    atConnect: boolean,
+  ): Limited {
+    edge.metrics.count(`limited_${rule.name}`);
+    edge.log.info("Rate limit reached", {
+      rule: rule.name,
+      address: session.remote.address,
+      action: rule.action,
+      retry_after: Number.isFinite(wait) ? Math.ceil(wait / 1000) : undefined,
+    });
+    return verdictOf(edge, rule, atConnect, wait, evidence);
+  }
+
+  function holdSessions(source: Source, subject: Subject, atConnect: boolean): Decision {
+    for (const rule of sessions) {
+      const key = keyOf(rule, source, subject);
+      if (key === undefined || open.hold(subject.session, rule, key)) continue;
+      const evidence = `${rule.name}: ${open.count(key)} open, ${rule.limit} allowed`;
+      return limited(rule, rule.delay, evidence, subject, atConnect);
+    }
+    return undefined;
+  }
+
+  return (subject, amount, atConnect = false) => {
+    const source = sourceOf(subject.session);
+    if (source.exempt) return undefined;
+    const first = sessions.length === 0 ? undefined : holdSessions(source, subject, atConnect);
+    if (first !== undefined) return first;
+    if (looks.length === 0) return ask(takes, source, subject, amount, atConnect);
+    const found = ask(looks, source, subject, 0, atConnect);
+    if (takes.length === 0) return found;
+    const goOn = (looked: Decision) =>
+      looked === undefined || looked.verdict === "pass"
+        ? ask(takes, source, subject, amount, atConnect)
+        : looked;
+    return isPromise(found) ? found.then(goOn) : goOn(found);
+  };
 }
 
-/** The key of a rule's counter; undefined where the rule does not apply to this session or transaction. */
-function keyOf(rule: Rule, source: Source, subject: Subject): string | undefined {
-  // A line feed stands in none of the parts, so two different subjects never share a key.
-  let key = rule.name;
-  for (const dimension of rule.by) {
-    let part: string;
-    switch (dimension) {
-      case "address":
-        part = source.address;
-        break;
-      case "network":
-        part = source.network;
-        break;
-      case "login":
-        if (subject.session.identity === undefined) return undefined;
-        part = subject.session.identity.user;
-        break;
-      case "helo":
-        part = subject.session.helo.toLowerCase();
-        break;
-      case "recipient-domain":
-        part = subject.to?.domain ?? "";
-        break;
-      default:
-        // All bounces of the world share the null reverse-path: alone it tells nobody apart.
-        if (!subject.from) {
-          if (rule.by.length === 1) return undefined;
-          part = "<>";
-        } else {
-          part = dimension === "sender" ? subject.from.address.toLowerCase() : subject.from.domain;
-        }
-    }
-    key += `\n${part}`;
-  }
-  return key;
+function ofSession(session: SessionFacts): Subject {
+  return { session, login: session.identity?.user, from: undefined, to: undefined };
 }
 
-/** The verdict of a rule that is over its limit; those that do not change are made once. */
-function answerOf(edge: Edge, rule: Rule): (atConnect: boolean, retryAfter: number) => Limited {
-  const { text, code } = replies.get(rule.count)!;
-  const later = `${text}, try again later`;
-  const drop = edge.drop(421, "4.7.0", later);
-  switch (rule.action) {
-    case "delay":
-      return (_, retryAfter) => edge.delay(Math.min(retryAfter, rule.delay));
-    case "drop":
-      return () => drop;
-    case "refuse": {
-      const refuse = edge.refuse(550, "5.7.1", text);
-      const banner = edge.refuse(554, "5.7.1", text);
-      return (atConnect) => atConnect ? banner : refuse;
-    }
-    case "defer": {
-      // Before the banner the only temporary answer is 421, which closes (RFC 5321 section 3.8).
-      const defer = edge.defer(code, "4.7.1", later);
-      return (atConnect) => atConnect ? drop : defer;
-    }
-  }
+/** Errors are only looked at, by taking nothing: what counts is whether one more has room. */
+function isOver({ count }: Rule, { taken, left, retryAfter }: Take): boolean {
+  // One that had room, and was not taken because another had none, need not wait.
+  return count === "errors" || count === "failed-logins" ? left < 1 : !taken && retryAfter > 0;
+}
+
+function waitOf(rule: Rule, { retryAfter }: Take): number {
+  return retryAfter > 0 ? retryAfter : rule.delay;
+}
+
+/** Buckets have fractions. */
+function shown(left: number): number {
+  return Number.isInteger(left) ? left : Math.round(left * 100) / 100;
+}
+
+/** An amount beyond the whole limit takes all of it, or it could never pass. */
+function requestOf(rule: Rule, key: string, amount: number): TakeRequest {
+  const { algorithm, limit, window, capacity } = rule;
+  const soft = rule.action === "delay";
+  const most = Math.min(amount, capacity);
+  return algorithm === "bucket"
+    ? { kind: "bucket", key, amount: most, soft, capacity, refill: limit, per: window }
+    : { kind: algorithm, key, amount: most, soft, limit, window };
 }
 
 function isPromise<T>(value: T | Promise<T>): value is Promise<T> {

@@ -75,8 +75,10 @@ export function copyVerdict(value: unknown): Verdict {
   const raw = value as { readonly [key: string]: unknown };
   const verdict = raw["verdict"];
   switch (verdict) {
-    case "pass":
-      return PASS_VERDICT;
+    case "pass": {
+      const evidence = optionalText(raw["evidence"], "evidence");
+      return evidence === undefined ? PASS_VERDICT : { verdict, evidence };
+    }
     case "score": {
       const points = raw["points"];
       const symbol = raw["symbol"];
@@ -129,7 +131,8 @@ export function copyVerdict(value: unknown): Verdict {
     case "delay": {
       const ms = raw["ms"];
       need(typeof ms === "number" && Number.isFinite(ms) && ms >= 0, "ms is not a duration");
-      return { verdict, ms };
+      const evidence = optionalText(raw["evidence"], "evidence");
+      return { verdict, ms, ...(evidence === undefined ? {} : { evidence }) };
     }
     case "rewrite": {
       const from = raw["from"];

@@ -105,7 +105,7 @@ const VERDICTS: Pick<
   | "delay"
   | "rewrite"
 > = {
-  pass: () => PASS_VERDICT,
+  pass: (evidence) => evidence === undefined ? PASS_VERDICT : make({ verdict: "pass", evidence }),
   score: (points, symbol, evidence) =>
     make({ verdict: "score", points, symbol, ...shownAs(evidence) }),
   defer: (code, enhanced, text, evidence) =>
@@ -117,7 +117,7 @@ const VERDICTS: Pick<
   quarantine: (reason, upstream) =>
     make({ verdict: "quarantine", reason, ...(upstream === undefined ? {} : { upstream }) }),
   discard: (reason) => make({ verdict: "discard", reason }),
-  delay: (ms) => make({ verdict: "delay", ms }),
+  delay: (ms, evidence) => make({ verdict: "delay", ms, ...shownAs(evidence) }),
   rewrite: (change) => make({ verdict: "rewrite", ...change }),
 };
 

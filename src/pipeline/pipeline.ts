@@ -113,6 +113,8 @@ export interface SessionPipeline {
   closed(): void;
   delivered(tx: Transaction, outcome: { readonly upstream: string; readonly reply: Reply }): void;
   refused(tx: Transaction, outcome: { readonly stage: string; readonly reply: Reply }): void;
+  /** An error reply, as the client is told it. */
+  errorReply(reply: Reply): void;
   loginFailed(user: string): void;
 }
 

@@ -250,6 +250,10 @@ export class SessionRun implements SessionPipeline, Host {
     this.#tell(tx, (on) => on.refused?.(tx.facts, outcome));
   }
 
+  errorReply(reply: Reply): void {
+    this.#tell(undefined, (on) => on.errorReply?.(this.session, reply));
+  }
+
   loginFailed(user: string): void {
     this.#tell(undefined, (on) => on.loginFailed?.(this.session, user));
   }

@@ -25,7 +25,15 @@ const PLAIN_HOOKS = [
 ] as const;
 const HOOKS = [...PLAIN_HOOKS, "auth", "body", "on"];
 const BODY = ["transform", "observe", "scan"];
-const OBSERVERS = ["opened", "closed", "delivered", "refused", "loginFailed", "reloaded"];
+const OBSERVERS = [
+  "opened",
+  "closed",
+  "delivered",
+  "refused",
+  "errorReply",
+  "loginFailed",
+  "reloaded",
+];
 
 function isRecord(value: unknown): value is Raw {
   return typeof value === "object" && value !== null;

@@ -98,6 +98,9 @@ export function traceOf(
   verdict: Verdict,
 ): Omit<Partial<TraceEntry>, "stage" | "plugin" | "verdict"> {
   switch (verdict.verdict) {
+    case "pass":
+    case "delay":
+      return verdict.evidence === undefined ? {} : { evidence: verdict.evidence };
     case "score":
       return {
         points: verdict.points,

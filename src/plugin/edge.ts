@@ -17,8 +17,8 @@ import type {
 
 /** The host's side of the plugin door, injected: a plugin needs no value import. */
 export interface Edge {
-  /** No objection, the same as no answer. */
-  pass(): Pass;
+  /** No objection, the same as no answer; `evidence` is shown in the trace. */
+  pass(evidence?: string): Pass;
   /** Points towards (positive) or away from (negative) spam. */
   score(points: number, symbol: string, evidence?: string): Score;
   /** Temporary refusal; `code` 400 to 499, for example `edge.defer(451, "4.7.1", "Try again later")`. The client reads `text`, the operator `evidence`. */
@@ -32,7 +32,7 @@ export interface Edge {
   /** Accept and deliver nowhere; always logged. */
   discard(reason: string): Discard;
   /** Milliseconds. */
-  delay(ms: number): Delay;
+  delay(ms: number, evidence?: string): Delay;
   /** Go on with another reverse-path (`mail`; `""` is the null one), other recipients or another upstream (`rcpt`). */
   rewrite(change: { from?: string; to?: readonly string[]; upstream?: string }): Rewrite;
 

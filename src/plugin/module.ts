@@ -195,6 +195,8 @@ export interface Observers {
     tx: TransactionFacts,
     outcome: { readonly stage: string; readonly reply: Reply },
   ) => void;
+  /** The client was told an error, 4yz or 5yz; `reply` is what it was told, whoever decided it. */
+  readonly errorReply?: (session: SessionFacts, reply: Reply) => void;
   /** A login was refused. */
   readonly loginFailed?: (session: SessionFacts, user: string) => void;
   /** Plugins were reloaded, and this one is of the new generation: made anew where its name is among them, else as it was. */

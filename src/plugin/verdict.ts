@@ -20,6 +20,8 @@ export type Verdict =
 export interface Pass {
   /** Which one it is. */
   readonly verdict: "pass";
+  /** What there is to know: shown in the trace, never to the client. */
+  readonly evidence?: string;
 }
 /** Points for (positive) or against (negative) being spam, with the name of the symbol. Points of one transaction add up. */
 export interface Score {
@@ -93,6 +95,8 @@ export interface Delay {
   readonly verdict: "delay";
   /** Milliseconds. */
   readonly ms: number;
+  /** Why: shown in the trace, never to the client. */
+  readonly evidence?: string;
 }
 /** Pass, with another reverse-path (`mail`), recipients or upstream (`rcpt`). */
 export interface Rewrite {

@@ -167,6 +167,7 @@ export class Session {
   send(reply: Reply): void {
     const shown = this.#context.pipeline.stages.reply ? this.pipeline.reply(reply) : reply;
     this.#channel.write(formatReply(shown));
+    if (shown.code >= 400) this.pipeline.errorReply(shown);
   }
 
   /** Writes a reply and ends the session. */

@@ -104,6 +104,8 @@ export interface TestPlugin extends Observed {
   /** Tells the observers. */
   refused(outcome: { readonly stage: string; readonly reply: Reply }): void;
   /** Tells the observers. */
+  errorReply(reply: Reply): void;
+  /** Tells the observers. */
   loginFailed(user: string): void;
   /** Ends the generation: watchers stop, the plugin closes. */
   close(): Promise<void>;
@@ -319,6 +321,10 @@ class Run implements TestPlugin {
   refused(outcome: { readonly stage: string; readonly reply: Reply }): void {
     this.#run.refused(this.#transaction(), outcome);
   }
+  errorReply(reply: Reply): void {
+    this.#run.errorReply(reply);
+  }
+
   loginFailed(user: string): void {
     this.#run.loginFailed(user);
   }

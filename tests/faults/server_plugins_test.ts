@@ -230,7 +230,7 @@ describe("R38: hooks that do not judge", () => {
   });
 
   test("observers: nobody waits for them, nothing depends on them", async () => {
-    const on = ["opened", "closed", "delivered", "refused", "loginFailed"];
+    const on = ["opened", "closed", "delivered", "refused", "errorReply", "loginFailed"];
     for (
       const fault of [
         "throw new Error();",

@@ -25,6 +25,8 @@ export interface FakeEdge extends Edge {
   readonly clock: { now(): number; advance(ms: number): void };
   readonly entries: LogEntry[];
   readonly counters: Map<string, number>;
+  /** Observed values by name. */
+  readonly observed: Map<string, readonly number[]>;
   /** Hashes that were verified, in order. */
   readonly verified: string[];
   /** Writes a file (undefined: it cannot be read any more) and tells the watchers. */
@@ -47,16 +49,17 @@ export interface FakeEdgeOptions {
 /** Noon of 15 January 2026, UTC: a Thursday. */
 export const noon = Date.UTC(2026, 0, 15, 12, 0, 0);
 
-/** Makes a fake. */
 function shownAs(evidence: string | undefined): { readonly evidence?: string } {
   return evidence === undefined ? {} : { evidence };
 }
 
+/** Makes a fake. */
 export function fakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
   let time = options.now ?? noon;
   const clock = { now: () => time, advance: (ms: number) => void (time += ms) };
   const entries: LogEntry[] = [];
   const counters = new Map<string, number>();
+  const observed = new Map<string, readonly number[]>();
   const verified: string[] = [];
   const files = new Map(Object.entries(options.files ?? {}));
   const watchers = new Map<() => void, string>();
@@ -66,7 +69,7 @@ export function fakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
   const state = memoryState(clock);
 
   return {
-    pass: () => ({ verdict: "pass" }),
+    pass: (evidence) => ({ verdict: "pass", ...shownAs(evidence) }),
     score: (points, symbol, evidence) => ({
       verdict: "score",
       points,
@@ -99,12 +102,12 @@ export function fakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
         ? { verdict: "quarantine", reason }
         : { verdict: "quarantine", reason, upstream },
     discard: (reason) => ({ verdict: "discard", reason }),
-    delay: (ms) => ({ verdict: "delay", ms }),
+    delay: (ms, evidence) => ({ verdict: "delay", ms, ...shownAs(evidence) }),
     rewrite: (change) => ({ verdict: "rewrite", ...change }),
     log: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
     metrics: {
       count: (name, by = 1) => void counters.set(name, (counters.get(name) ?? 0) + by),
-      observe: () => {},
+      observe: (name, value) => void observed.set(name, [...observed.get(name) ?? [], value]),
     },
     clock,
     state: options.asyncState === true ? late(state) : state,
@@ -131,6 +134,7 @@ export function fakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
       Promise.reject(new Error(`Nobody listens: ${Object.values(address).join(":")}`)),
     entries,
     counters,
+    observed,
     verified,
     async write(path, content) {
       if (content === undefined) files.delete(path);

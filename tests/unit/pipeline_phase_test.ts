@@ -44,6 +44,32 @@ describe("a phase without hooks", () => {
   });
 });
 
+describe("evidence", () => {
+  test("stands in the trace whatever the verdict, and is no part of the outcome of a pass", async () => {
+    const verdicts = [
+      { verdict: "pass", evidence: "1 of 2\nleft" },
+      { verdict: "delay", ms: 5, evidence: "slow" },
+      { ...defer, evidence: "0 of 2 left" },
+    ] as const;
+    const { session, tx } = await engine(
+      verdicts.map((verdict, i) => hooks(`p${i}`, { data: () => verdict })),
+    );
+    const outcome = session.data(tx);
+    assert.ok(!Effect.isEffect(outcome));
+    assert.equal(outcome.verdict.verdict, "defer");
+    assert.equal(outcome.delayMs, 5);
+    assert.deepEqual(
+      tx.trace.entries.map(({ verdict, evidence }) => [verdict, evidence]).slice(0, 2),
+      [
+        ["pass", "1 of 2\\u{a}left"],
+        ["delay", "slow"],
+      ],
+    );
+    const passing = await engine([hooks("p", end(() => verdicts[0]))]);
+    assert.equal(passing.session.end(passing.tx), PASS);
+  });
+});
+
 describe("synchronous hooks", () => {
   test("give a plain value, no Effect", async () => {
     const { session, tx } = await engine([hooks("p", end(() => refuse))]);

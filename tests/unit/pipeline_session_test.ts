@@ -274,6 +274,7 @@ describe("observers", () => {
           opened: ({ id }) => void told.push(`opened ${id}`),
           delivered: ({ id }, { upstream }) => void told.push(`delivered ${id} ${upstream}`),
           refused: (_, { stage }) => void told.push(`refused ${stage}`),
+          errorReply: ({ id }, { code }) => void told.push(`error ${id} ${code}`),
           loginFailed: (_, user) => void told.push(`login ${user}`),
           closed: () => void told.push("closed"),
         },
@@ -282,6 +283,7 @@ describe("observers", () => {
     session.opened();
     session.delivered(tx, { upstream: "mailbox", reply });
     session.refused(tx, { stage: "rcpt", reply });
+    session.errorReply({ code: 550, enhanced: "5.1.1", lines: ["no"] });
     session.loginFailed("ann");
     session.closed();
     session.closed();
@@ -289,6 +291,7 @@ describe("observers", () => {
       "opened s1",
       "delivered s1.1 mailbox",
       "refused rcpt",
+      "error s1 550",
       "login ann",
       "closed",
     ]);
