@@ -37,6 +37,7 @@ export function transactionEntry(record: TransactionRecord, now: number): Histor
     session: sessionOf(tx.session),
     transaction: {
       ...envelopeOf(record.transaction, record.refusedRecipients),
+      held: record.held,
       upstream: record.upstream,
       server: record.server,
       upstreamReply: upstreamReply === undefined ? undefined : replyText(upstreamReply),

@@ -421,14 +421,15 @@ export class TransactionRun {
     this.#recorded = true;
     const server = this.#leg?.server;
     const { pipeline } = this.#session;
+    const { ruling, ruledBy } = this.#tx;
+    const ruled = fate === "discarded" || fate === "quarantined" || isRefusal(ruling);
     this.#context.recorded({
       transaction: this.#tx,
       fate,
       reply,
-      plugin: more.refusedBy ??
-        (fate === "discarded" || isRefusal(this.#tx.ruling) ? this.#tx.ruledBy : undefined),
+      plugin: more.refusedBy ?? (ruled ? ruledBy : undefined),
       refusedRecipients: this.#refusedRecipients,
-      decisions: this.#session.pipeline,
+      decisions: pipeline,
       upstream: this.#leg?.upstream,
       server: server === "" ? undefined : server,
       upstreamReply: more.upstreamReply,

@@ -69,6 +69,8 @@ export interface HistoryTransaction {
   /** How many more refused recipients there were. */
   readonly refusedMore?: number | undefined;
   readonly size: number;
+  /** Where the body was held until every verdict was in; undefined: it was not. */
+  readonly held?: "memory" | "file" | undefined;
   readonly score: number;
   readonly symbols: readonly { readonly symbol: string; readonly points: number }[];
   readonly upstream?: string | undefined;

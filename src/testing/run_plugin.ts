@@ -107,6 +107,8 @@ export interface TestPlugin extends Observed {
   errorReply(reply: Reply): void;
   /** Tells the observers. */
   loginFailed(user: string): void;
+  /** Tells the observers that this plugin was reloaded. */
+  reloaded(): void;
   /** Ends the generation: watchers stop, the plugin closes. */
   close(): Promise<void>;
 }
@@ -327,6 +329,9 @@ class Run implements TestPlugin {
 
   loginFailed(user: string): void {
     this.#run.loginFailed(user);
+  }
+  reloaded(): void {
+    this.#pipeline.reloaded();
   }
   close(): Promise<void> {
     return this.#pipeline.close();

@@ -121,6 +121,32 @@ describe("postern explain tells", () => {
     assert.match(words(out), /why Out of shadow mode it would have been stopped by strict at rcpt/);
   });
 
+  test("who was not asked, because it is not for this one", async () => {
+    const out = await explained({
+      plugins: { picky: HOOKS("picky", "mail: () => undefined, end: () => undefined") },
+      pluginSettings: "when = { tls = true }",
+    }, (client) => message(client, 250));
+    assert.match(out, / picky +not for this one\n/);
+    const asked = await explained({
+      plugins: { picky: HOOKS("picky", "mail: () => undefined, end: () => undefined") },
+      pluginSettings: 'when = { recipient_domains = ["up.test"] }',
+    }, (client) => message(client, 250));
+    assert.match(asked, / picky +no objection\n/);
+  });
+
+  test("a quarantine, and where the body was held", async () => {
+    const judge = `return { name: "judge", holdBody: true, hooks: {
+      end: () => edge.quarantine("looks odd", "there") } };`;
+    const out = await explained({
+      plugins: { judge },
+      more: '[upstreams.there]\nservers = ["maildir:./there"]\n',
+    }, (client) => message(client, 250));
+    assert.match(out, /: quarantined /);
+    assert.match(out, /octets, held in memory\n/);
+    assert.match(out, /judge +end +\S+ ms +quarantine \(looks odd\)\n/);
+    assert.match(words(out), /why judge had it delivered to there: looks odd\./);
+  });
+
   test("a failure, and the on_error that stood in for the answer", async () => {
     const out = await explained({
       plugins: { broken: HOOKS("broken", 'end: () => { throw new Error("no luck"); }') },

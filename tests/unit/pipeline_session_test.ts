@@ -260,11 +260,14 @@ describe("observers", () => {
   test("are told; what they throw or reject with is counted and costs nothing else", async () => {
     const told: string[] = [];
     const reply: Reply = { code: 250, enhanced: "2.0.0", lines: ["Ok"] };
-    const { session, tx, host } = await engine([
+    const { pipeline, session, tx, host } = await engine([
       hooks("broken", {
         on: {
           opened: () => {
             throw new Error("opened");
+          },
+          reloaded: () => {
+            throw new Error("reloaded");
           },
           delivered: (async () => await Promise.reject(new Error("delivered"))) as () => void,
         },
@@ -276,10 +279,12 @@ describe("observers", () => {
           refused: (_, { stage }) => void told.push(`refused ${stage}`),
           errorReply: ({ id }, { code }) => void told.push(`error ${id} ${code}`),
           loginFailed: (_, user) => void told.push(`login ${user}`),
+          reloaded: (names) => void told.push(`reloaded ${names}`),
           closed: () => void told.push("closed"),
         },
       }),
     ]);
+    pipeline.reloaded();
     session.opened();
     session.delivered(tx, { upstream: "mailbox", reply });
     session.refused(tx, { stage: "rcpt", reply });
@@ -288,6 +293,7 @@ describe("observers", () => {
     session.closed();
     session.closed();
     assert.deepEqual(told, [
+      "reloaded broken,p",
       "opened s1",
       "delivered s1.1 mailbox",
       "refused rcpt",
@@ -297,6 +303,7 @@ describe("observers", () => {
     ]);
     await new Promise((resolve) => setTimeout(resolve, 0));
     assert.deepEqual(host.failures.map(({ stage, kind }) => [stage, kind]), [
+      ["on", "threw"],
       ["on", "threw"],
       ["on", "rejected"],
     ]);

@@ -72,10 +72,11 @@ function clientText({ session }: HistoryEntry): string {
   ].join(", "));
 }
 
-function envelopeText({ from, to, more, size }: HistoryTransaction): string {
+function envelopeText({ from, to, more, size, held }: HistoryTransaction): string {
   const others = more === undefined ? "" : ` and ${more} more`;
   const all = to.length === 0 ? "nobody" : `${to.join(", ")}${others}`;
-  return visible(`${from} to ${all}, ${size} octets`);
+  const where = held === undefined ? "" : held === "memory" ? ", held in memory" : ", held on disk";
+  return visible(`${from} to ${all}, ${size} octets${where}`);
 }
 
 function refusedTexts(tx: HistoryTransaction | undefined, style: Styles): string[] {
