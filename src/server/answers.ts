@@ -84,6 +84,7 @@ export const answers = {
   authOk: reply(235, "2.7.0", "Authentication successful"),
   authFailed: reply(535, "5.7.8", "Authentication credentials invalid"),
   authMalformed: reply(501, "5.5.2", "Cannot decode the response"),
+  authTooLong: reply(500, "5.5.6", "Authentication exchange line is too long"),
   authCancelled: reply(501, "5.7.0", "Authentication cancelled"),
   authTooMany: reply(421, "4.7.0", "Too many failed logins, closing connection"),
   xclientBad: reply(501, "5.5.4", "XCLIENT attributes are not usable"),

@@ -87,9 +87,9 @@ export class AuthExchange {
     else this.#next(text);
   }
 
-  /** A line that is none. */
-  fault(): void {
-    this.#broken(answers.authMalformed);
+  /** A response that cannot be read, or a line that is none. */
+  fault(tooLong = false): void {
+    this.#broken(tooLong ? answers.authTooLong : answers.authMalformed);
   }
 
   #first(mechanism: string): (text: string) => void {

@@ -277,7 +277,7 @@ export class Session {
       case "line-fault":
         if (this.#authAsked) this.#channel.transcript?.secret("C");
         else this.#channel.transcript?.line("C", event.start);
-        if (this.#auth !== undefined) this.#auth.fault();
+        if (this.#auth !== undefined) this.#auth.fault(event.fault === "too-long");
         else {
           const fault = lineFaultReply(event.fault);
           this.say({ ask: "reply", reply: fault }, fault);

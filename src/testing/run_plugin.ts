@@ -7,11 +7,23 @@ import * as Effect from "effect/Effect";
 import { isRefusal, type Outcome, PASS } from "../pipeline/algebra.ts";
 import { compilePipeline } from "../pipeline/compile.ts";
 import { loadPlugins } from "../pipeline/load.ts";
-import type { Answered, AuthOutcome, Pipeline, SessionPipeline } from "../pipeline/pipeline.ts";
+import type {
+  Answered,
+  AuthOutcome,
+  LoginCredentials,
+  Pipeline,
+  SessionPipeline,
+} from "../pipeline/pipeline.ts";
 import type { DecisionTrace } from "../pipeline/trace.ts";
 import { Transaction } from "../pipeline/transaction.ts";
 import type { SessionFacts, TransactionFacts } from "../plugin/facts.ts";
-import type { Credentials, PluginExports, PluginModule } from "../plugin/module.ts";
+import type {
+  CertificateCredentials,
+  Credentials,
+  PluginExports,
+  PluginModule,
+  TokenCredentials,
+} from "../plugin/module.ts";
 import { HeaderBlock, type HeaderEdit } from "../wire/headers.ts";
 import type { MailParams, RcptParams } from "../wire/params.ts";
 import { type Mailbox, parseMailbox } from "../wire/path.ts";
@@ -80,6 +92,17 @@ export interface TestPlugin extends Observed {
     user: string,
     password: string,
     mechanism?: Credentials["mechanism"],
+  ): Promise<AuthOutcome>;
+  /** AUTH with a bearer token; `user` is whom the client wants to be. Default mechanism `OAUTHBEARER`. */
+  authenticateToken(
+    user: string,
+    token: string,
+    mechanism?: TokenCredentials["mechanism"],
+  ): Promise<AuthOutcome>;
+  /** AUTH EXTERNAL with a certificate that verified. */
+  authenticateCertificate(
+    user: string,
+    certificate: Pick<CertificateCredentials, "subject" | "fingerprint">,
   ): Promise<AuthOutcome>;
   /** MAIL FROM, which begins a transaction; `""` is the null reverse-path. */
   mail(from: string, params?: MailParams): Promise<Outcome>;
@@ -246,10 +269,29 @@ class Run implements TestPlugin {
     return outcome;
   }
 
-  async authenticate(user: string, password: string, mechanism = "PLAIN"): Promise<AuthOutcome> {
-    const outcome = await this.#effect(this.#run.authenticate({ mechanism, user, password }));
+  async #login(credentials: LoginCredentials): Promise<AuthOutcome> {
+    const outcome = await this.#effect(this.#run.authenticate(credentials));
     if ("identity" in outcome) this.session.identity = outcome.identity;
     return outcome;
+  }
+
+  authenticate(user: string, password: string, mechanism = "PLAIN"): Promise<AuthOutcome> {
+    return this.#login({ mechanism, user, password });
+  }
+
+  authenticateToken(
+    user: string,
+    token: string,
+    mechanism = "OAUTHBEARER",
+  ): Promise<AuthOutcome> {
+    return this.#login({ mechanism, user, token, host: undefined, port: undefined });
+  }
+
+  authenticateCertificate(
+    user: string,
+    { subject, fingerprint }: Pick<CertificateCredentials, "subject" | "fingerprint">,
+  ): Promise<AuthOutcome> {
+    return this.#login({ mechanism: "EXTERNAL", user, subject, fingerprint });
   }
 
   mail(from: string, params: MailParams = {}): Promise<Outcome> {

@@ -1,13 +1,15 @@
 /**
  * Every dialogue of this folder, on every transport it makes sense on, in packets of 1, 2, 3, 7 octets and whole.
  *
- * The format is told in `docs/dialogues.md`. A users file `users.txt` is there: `anna`, with `correct horse`.
+ * The format is told in `docs/dialogues.md`. Users files `users.txt` and `scram.txt` are there: `anna`, with
+ * `correct horse`; and `keys.json`, the public key of the tokens in `auth_oauth.dialogue`.
  * On the network in memory the server's side is cut too, and only the client's connection is in memory: the upstream is real.
  */
 import { describe, test } from "node:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { passwords } from "../../src/pipeline/passwords.ts";
+import { formatScram, scramSecret } from "../../src/pipeline/scram.ts";
 import { systemNetwork } from "../../src/runtime/system_net.ts";
 import { transportsOf } from "../../src/testing/dialogue/config.ts";
 import { parseDialogue } from "../../src/testing/dialogue/parse.ts";
@@ -18,7 +20,22 @@ import { startPostern, type TestOptions } from "../support/postern.ts";
 const folder = new URL("./", import.meta.url);
 const splits = [1, 2, 3, 7, undefined];
 const users = `anna:${await passwords.hash("correct horse")}\n`;
-const prepare = (dir: string): Promise<void> => writeFile(`${dir}/users.txt`, users);
+const secret = await scramSecret("correct horse", undefined, 4096);
+const keys = {
+  keys: [{
+    kty: "OKP",
+    crv: "Ed25519",
+    x: "PBMX1kGwUAMA1Yf77OkO0RS1_bTc5cq3ZoBv1XWkOL0",
+    kid: "dialogue",
+    alg: "EdDSA",
+    use: "sig",
+  }],
+};
+const prepare = async (dir: string): Promise<void> => {
+  await writeFile(`${dir}/users.txt`, users);
+  await writeFile(`${dir}/scram.txt`, `anna:${formatScram(secret!)}\n`);
+  await writeFile(`${dir}/keys.json`, JSON.stringify(keys));
+};
 
 for (const file of readdirSync(folder).filter((name) => name.endsWith(".dialogue")).sort()) {
   const dialogue = parseDialogue(file, readFileSync(new URL(file, folder), "utf8"));

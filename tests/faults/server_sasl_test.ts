@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type * as tls from "node:tls";
+import fc from "fast-check";
 import { oauthBearerInitial, xoauth2Initial } from "../../src/wire/sasl_oauth.ts";
 import { testChain, testIdentity } from "../support/certificates.ts";
 import { type Edge, type EdgeOptions, startEdge } from "../support/edge.ts";
@@ -274,6 +275,58 @@ describe("EXTERNAL", () => {
     await client.command("*", "501 5.7.0");
     await client.command(`AUTH EXTERNAL ${base64("anna@example.org")}`, 235);
   });
+});
+
+type Exchange = [string, string | null, string[]];
+
+test("hostile exchanges: each line gets one reply, and the session goes on", async () => {
+  await using edge = await startEdge({ ...bearer, ...scram, plugins: bearer.plugins! });
+  const mechanism = fc.constantFrom("PLAIN", "LOGIN", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER");
+  const piece = fc.constantFrom(
+    ...[
+      "n,,",
+      "y,,",
+      "p=x,,",
+      "n=",
+      "r=",
+      "a=",
+      ",",
+      "c=biws",
+      "p=",
+      "\x01",
+      "auth=Bearer ",
+      "user=",
+    ],
+    ...["\0", "\u00e4", "anna@example.org", "correct horse", "=2C"],
+  );
+  const text = fc.array(fc.oneof(piece, fc.string({ maxLength: 5 })), { maxLength: 12 })
+    .map((parts) => base64(parts.join("")));
+  const line = fc.oneof(text, fc.constantFrom("", "*", "=", "!", "AQ==", "QUIT", "AAAA", "\u00e4"));
+  const exchange = fc.tuple(mechanism, fc.option(text), fc.array(line, { maxLength: 4 }));
+  const one = async (client: SmtpClient, [name, initial, lines]: Exchange) => {
+    const command = initial === null || initial === "" ? `AUTH ${name}` : `AUTH ${name} ${initial}`;
+    let { code } = await client.command(command, /^(?:334|[45]\d\d )/);
+    for (let i = 0; code === 334; i++) {
+      ({ code } = await client.command(lines[i] ?? "*", /^(?:334|[45]\d\d )/));
+    }
+    assert.ok([501, 535, 454, 500].includes(code), `${command}: ${code}`);
+  };
+  for (const seed of [1, 2, 3, 4, 5]) {
+    await using client = await secured(edge);
+    for (const each of fc.sample(exchange, { numRuns: 80, seed })) await one(client, each);
+    await client.command("MAIL FROM:<a@client.test>", "530 5.7.0");
+    await authScram(client, "anna@example.org", "correct horse");
+  }
+});
+
+test("RFC 4954: a line of an exchange that is too long is answered 500 5.5.6", async () => {
+  await using edge = await startEdge(scram);
+  await using client = await secured(edge);
+  for (const mechanism of ["PLAIN", "SCRAM-SHA-256"]) {
+    await client.command(`AUTH ${mechanism}`, 334);
+    await client.command("A".repeat(12_288), "500 5.5.6");
+    await client.command("NOOP", 250);
+  }
 });
 
 test("R18: no proof, signature or token is logged or sent on, whatever the client does with it", async () => {

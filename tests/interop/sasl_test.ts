@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { formatScram, scramSecret } from "../../src/pipeline/scram.ts";
 import { testAuthority, testIdentity } from "../support/certificates.ts";
 import {
@@ -20,18 +21,8 @@ import { findProgram, mustRun, runProgram } from "./programs.ts";
 const LIMIT = { timeout: 60_000 };
 const USER = "alice@example.org";
 const PASSWORD = "open sesame";
-const TOKEN = "ya29.an-access-token-of-alice";
+const ISSUER = "https://id.example.org";
 const MESSAGE = `From: <${USER}>\r\nTo: <bob@example.org>\r\nSubject: Hello\r\n\r\nHello\r\n`;
-
-/** An authenticator as somebody would write it; what the bundled ones do is tested beside them. */
-const PLUGIN = `export default (edge: any) => ({ name: "tokens", hooks: { auth: {
-  mechanisms: ["OAUTHBEARER", "XOAUTH2", "EXTERNAL"],
-  token: ({ user, token, mechanism }: any) => user === "${USER}" && token === "${TOKEN}"
-    ? { user, mechanism } : edge.refuse(535, "5.7.8", "Authentication credentials invalid"),
-  certificate: ({ user, subject, mechanism }: any) => subject === "${USER}" && (user === "" || user === subject)
-    ? { user: subject, mechanism } : edge.refuse(535, "5.7.8", "Authentication credentials invalid"),
-} } });
-`;
 
 const CONFIG = `hostname = "mx.example.org"
 data_dir = "data"
@@ -57,8 +48,16 @@ use = "auth-file"
 listeners = ["scram"]
 options = { users = "users.txt" }
 [[plugins]]
-use = "./tokens.ts"
+use = "auth-oauth"
 listeners = ["tokens"]
+options = { jwks_file = "keys.json", issuer = "${ISSUER}", audience = "postern" }
+[[plugins]]
+use = "auth-certificate"
+listeners = ["tokens"]
+options = { subject_is_login = true }
+[[plugins]]
+use = "sender-login"
+options = { header = true }
 [log]
 level = "debug"
 `;
@@ -66,12 +65,17 @@ level = "debug"
 describe("mechanisms", () => {
   const parts = new AsyncDisposableStack();
   let dir = "";
+  let token = "";
   let postern: PosternProcess;
 
   before(async () => {
     const secret = await scramSecret(PASSWORD);
+    const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable: true });
+    const keys = JSON.stringify({ keys: [await exportJWK(publicKey)] });
+    token = await new SignJWT({ email: USER }).setProtectedHeader({ alg: "ES256" })
+      .setIssuer(ISSUER).setAudience("postern").setExpirationTime("1h").sign(privateKey);
     const home = parts.use(
-      await tempHome({ "users.txt": `${USER}:${formatScram(secret!)}\n`, "tokens.ts": PLUGIN }),
+      await tempHome({ "users.txt": `${USER}:${formatScram(secret!)}\n`, "keys.json": keys }),
     );
     dir = home.path;
     const ca = await testAuthority();
@@ -112,17 +116,14 @@ describe("mechanisms", () => {
     ], { input: MESSAGE });
   }
 
-  for (
-    const [mechanism, listener, secret] of [
-      ["scram-sha-256", "scram", PASSWORD],
-      ["oauthbearer", "tokens", TOKEN],
-      ["xoauth2", "tokens", TOKEN],
-    ] as const
-  ) {
+  for (const mechanism of ["scram-sha-256", "oauthbearer", "xoauth2"]) {
     test(
       `msmtp, ${mechanism}`,
       { ...LIMIT, skip: msmtp === undefined && "msmtp is not installed" },
       async () => {
+        const [listener, secret] = mechanism === "scram-sha-256"
+          ? ["scram", PASSWORD]
+          : ["tokens", token];
         const before = mails();
         const right = await runMsmtp(listener, secret, `--auth=${mechanism}`);
         assert.equal(right.code, 0, right.stderr + postern.stderr.slice(-3000));
@@ -168,7 +169,7 @@ describe("mechanisms", () => {
         const before = mails();
         const login = mechanism === "EXTERNAL"
           ? ["--user", `${USER}:`, "--cert", file("client.pem"), "--key", file("client.key")]
-          : ["--user", `${USER}:`, "--oauth2-bearer", TOKEN];
+          : ["--user", `${USER}:`, "--oauth2-bearer", token];
         await mustRun(curl!, [
           ...["--silent", "--show-error", "--max-time", "50"],
           ...[`smtp://localhost:${postern.port("tokens")}/client.test`, "--ssl-reqd"],

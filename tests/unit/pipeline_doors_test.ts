@@ -42,8 +42,14 @@ describe("Effect door", () => {
         end: () => Effect.die(new Error("defect")),
         header: () => Effect.never,
         auth: {
-          mechanisms: ["PLAIN"],
+          mechanisms: ["PLAIN", "XOAUTH2", "EXTERNAL"],
           verify: ({ user }) => Effect.succeed({ user, mechanism: "PLAIN" }),
+          token: ({ token }) =>
+            Effect.map(
+              Blocked.use((blocked) => blocked.has(`${token}.test`)),
+              (bad) => bad ? undefined : { user: token, mechanism: "XOAUTH2" },
+            ),
+          certificate: ({ subject, mechanism }) => Effect.succeed({ user: subject, mechanism }),
         },
         body: {
           scan: (content) =>
@@ -66,6 +72,12 @@ describe("Effect door", () => {
     assert.equal((await plugin.rcpt("a@slow.test")).verdict.verdict, "refuse");
     assert.equal(plugin.tx.recipients.length, 1);
     assert.ok("identity" in await plugin.authenticate("ann", "x"));
+    assert.ok("none" in await plugin.authenticateToken("", "bad", "XOAUTH2"));
+    assert.ok("none" in await plugin.authenticateToken("", "good", "OAUTHBEARER"));
+    assert.ok("identity" in await plugin.authenticateToken("", "good", "XOAUTH2"));
+    const certificate = { subject: "ann", fingerprint: "00".repeat(32) };
+    assert.ok("identity" in await plugin.authenticateCertificate("", certificate));
+    assert.equal(plugin.session.identity?.mechanism, "EXTERNAL");
     await plugin.body("abc", "de");
     assert.equal(plugin.tx.score, 5);
     await plugin.close();
