@@ -11,7 +11,7 @@ import {
 } from "../../tests/support/fake_facts.ts";
 import authFile, { type Options, options } from "./mod.ts";
 import { canonicalLogin } from "../shared/canonical.ts";
-import { commonIterations, decoyHash, hashKind, parseUsers } from "./users.ts";
+import { commonParameters, decoyHash, hashKind, parseUsers } from "./users.ts";
 
 const users = `# people\n\nanna@Example.org:${fakeHash("secret")}\nbob:${fakeHash("hunter2")}\n`;
 
@@ -286,12 +286,12 @@ describe("SCRAM-SHA-256", () => {
     const { hashes, scram } = parseUsers(
       secretLine("a", 4096) + secretLine("b", 9000) + secretLine("c", 9000),
     );
-    assert.equal(commonIterations(scram), 9000);
+    assert.deepEqual(commonParameters(scram), { iterations: 9000, saltSize: 8 });
     const decoy = decoyHash(hashes)!;
     assert.equal(hashKind(decoy), "{SCRAM-SHA-256}9000");
     assert.ok(![...hashes.values()].includes(decoy));
     assert.deepEqual(parseUsers(`x:${decoy}`).broken, []);
-    assert.equal(commonIterations(new Map()), 4096);
+    assert.deepEqual(commonParameters(new Map()), { iterations: 4096, saltSize: 16 });
   });
 
   test("is offered when every login has a secret, or as the operator says", async () => {
@@ -315,11 +315,11 @@ describe("SCRAM-SHA-256", () => {
     );
   });
 
-  test("R16: gives the secret of a known login, and the iterations of one for any other", async () => {
+  test("R16: gives the secret of a known login, and what others are made with for any other", async () => {
     const { ask } = await startScram(secretLine("anna@Example.org"));
     assert.deepEqual(await ask("anna@EXAMPLE.org"), secret);
     for (const user of ["nobody", "", "__proto__", "x".repeat(5000)]) {
-      assert.deepEqual(await ask(user), { iterations: 60_000 });
+      assert.deepEqual(await ask(user), { iterations: 60_000, saltSize: 8 });
     }
   });
 

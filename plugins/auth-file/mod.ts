@@ -24,7 +24,7 @@ import { canonicalLogin } from "../shared/canonical.ts";
 import { networks } from "../shared/network.ts";
 import { duration, oneOf, table, text, whole } from "../shared/options.ts";
 import { guard } from "../shared/guard.ts";
-import { commonIterations, decoyHash, hashKind, parseUsers, type Users } from "./users.ts";
+import { commonParameters, decoyHash, hashKind, parseUsers, type Users } from "./users.ts";
 
 const schema = table({
   users: text("the path of a users file"),
@@ -46,8 +46,8 @@ export const manifest: Manifest = { version: "1.0.0" };
 
 interface Loaded extends Users {
   readonly decoy: string;
-  /** Iterations of the secret that an unknown login seems to have. */
-  readonly iterations: number;
+  /** What the secret of an unknown login seems to be made with. */
+  readonly unknown: ScramDecoy;
 }
 
 const authFile: PluginModule<Options> = async (edge, options) => {
@@ -69,7 +69,7 @@ const authFile: PluginModule<Options> = async (edge, options) => {
     }
     const decoy = decoyHash(users.hashes) ?? await edge.passwords.hash(crypto.randomUUID());
     edge.log.info("Users file read", { file: options.users, users: users.hashes.size });
-    return { ...users, decoy, iterations: commonIterations(users.scram) };
+    return { ...users, decoy, unknown: commonParameters(users.scram) };
   }
 
   async function reload(): Promise<void> {
@@ -147,7 +147,7 @@ const authFile: PluginModule<Options> = async (edge, options) => {
     if (loaded === undefined) return unavailable;
     const login = canonicalLogin(user);
     const secret = login === undefined ? undefined : loaded.scram.get(login);
-    return secret ?? { iterations: loaded.iterations };
+    return secret ?? loaded.unknown;
   }
 
   function scramChecked(result: ScramResult, context: HookContext) {

@@ -5,7 +5,7 @@
  * Owns: the format, the decoy hash. Never: lets a line's content into a message.
  * @module
  */
-import type { ScramSecret } from "@postern/postern/plugin";
+import type { ScramDecoy, ScramSecret } from "@postern/postern/plugin";
 import { canonicalLogin } from "../shared/canonical.ts";
 
 /** A users file, read. */
@@ -94,10 +94,17 @@ export function decoyHash(hashes: ReadonlyMap<string, string>): string | undefin
   return model.slice(0, digest) + other + model.slice(digest + 1);
 }
 
-/** The iterations that most secrets have: what an unknown login has, too. */
-export function commonIterations(scram: ReadonlyMap<string, ScramSecret>): number {
-  const model = mostCommon(scram.values(), ({ iterations }) => iterations);
-  return model?.iterations ?? iterationLimits.least;
+/** Iterations and size of the salt that most secrets have: what an unknown login has, too. */
+export function commonParameters(scram: ReadonlyMap<string, ScramSecret>): Required<ScramDecoy> {
+  const all = [...scram.values()].map(({ salt, iterations }) => ({
+    iterations,
+    saltSize: atob(salt).length,
+  }));
+  const kind = ({ iterations, saltSize }: Required<ScramDecoy>) => `${iterations} ${saltSize}`;
+  const { iterations, saltSize } = mostCommon(all, kind) ??
+    { iterations: iterationLimits.least, saltSize: 16 };
+  // What is made up is a digest.
+  return { iterations, saltSize: Math.min(saltSize, 32) };
 }
 
 function digestAt(hash: string): number {

@@ -8,7 +8,7 @@ import type { ScramDecoy, ScramSecret } from "../plugin/module.ts";
 import type { Defer, Refuse, Verdict } from "../plugin/verdict.ts";
 import { parseMailbox } from "../wire/path.ts";
 import { PASS_VERDICT } from "./algebra.ts";
-import { isIterations, isScramSecret } from "./scram.ts";
+import { isIterations, isSaltSize, isScramSecret } from "./scram.ts";
 import { escapeText } from "./text.ts";
 
 /** Where a plugin was asked. */
@@ -252,7 +252,13 @@ export function readScram(value: unknown): ScramSecret | ScramDecoy | Refuse | D
     "iterations is not a number that SCRAM can work with",
   );
   if (salt === undefined && storedKey === undefined && serverKey === undefined) {
-    return { iterations };
+    const { saltSize } = value as { readonly saltSize?: unknown };
+    if (saltSize === undefined) return { iterations };
+    need(
+      typeof saltSize === "number" && isSaltSize(saltSize),
+      "saltSize is not a number from 1 to 32",
+    );
+    return { iterations, saltSize };
   }
   need(
     typeof salt === "string" && typeof storedKey === "string" && typeof serverKey === "string",

@@ -30,8 +30,8 @@ type Login = Identity | Refuse | Defer | undefined;
 
 const NONE: AuthOutcome = Object.freeze({ none: true });
 
-/** Iterations of the secret that a login seems to have where no authenticator has a say: the least of RFC 7677. */
-const UNKNOWN_ITERATIONS = 4096;
+/** What a login seems to have where no authenticator has a say: the least of RFC 7677. */
+const UNKNOWN = { iterations: 4096 };
 
 /** Asks the authenticators that serve this mechanism. */
 export const authenticate: (
@@ -74,10 +74,11 @@ export const openScram: (
     );
     if (plugin.shadow || found === undefined) continue;
     if ("verdict" in found) return { refused: found, plugin: plugin.name };
-    const secret = "storedKey" in found ? found : decoyScram(user, found.iterations);
-    return { user, secret, by: step };
+    // Made up for known logins, too: it takes a time that must not tell.
+    const decoy = decoyScram(user, found);
+    return { user, secret: "storedKey" in found ? found : decoy, by: step };
   }
-  return { user, secret: decoyScram(user, UNKNOWN_ITERATIONS) };
+  return { user, secret: decoyScram(user, UNKNOWN) };
 });
 
 /** Checks the proof, and asks whoever gave the secret. The signature is there where somebody is logged in. */

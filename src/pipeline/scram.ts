@@ -7,7 +7,7 @@
  * @module
  */
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from "node:crypto";
-import type { ScramSecret } from "../plugin/module.ts";
+import type { ScramDecoy, ScramSecret } from "../plugin/module.ts";
 import { decodeBase64, encodeBase64 } from "../wire/sasl.ts";
 
 /** The mechanism's name. */
@@ -24,11 +24,13 @@ const LIMITS = { least: 4096, most: 1_000_000 };
 
 const SCHEME = "{SCRAM-SHA-256}";
 const KEY = 32;
+/** Octets of a new salt. */
+const SALT = 16;
 
 /** Salt, iterations and keys of a password. The password is prepared first; undefined where it cannot be (RFC 4013). */
 export async function scramSecret(
   password: string,
-  salt: Uint8Array = randomBytes(16),
+  salt: Uint8Array = randomBytes(SALT),
   iterations: number = SCRAM_ITERATIONS,
 ): Promise<ScramSecret | undefined> {
   const prepared = await prepare(password);
@@ -92,6 +94,11 @@ export interface ScramCheck {
   readonly signature: string;
 }
 
+/** Whether a made-up salt can have so many octets. */
+export function isSaltSize(octets: number): boolean {
+  return Number.isSafeInteger(octets) && octets >= 1 && octets <= KEY;
+}
+
 /** Checks a client's proof (RFC 5802 section 3). */
 export function checkScram(
   secret: ScramSecret,
@@ -109,8 +116,11 @@ export function checkScram(
 }
 
 /** What an unknown login seems to have: the same at every look, and not to be told from a secret (CWE-208). */
-export function decoyScram(user: string, iterations: number): ScramSecret {
-  const salt = hmac(chance, `salt ${user}`).subarray(0, 16);
+export function decoyScram(
+  user: string,
+  { iterations, saltSize = SALT }: ScramDecoy,
+): ScramSecret {
+  const salt = hmac(chance, `salt ${user}`).subarray(0, saltSize);
   return {
     salt: encodeBase64(salt),
     iterations,

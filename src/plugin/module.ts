@@ -91,6 +91,8 @@ export interface ScramSecret {
 export interface ScramDecoy {
   /** As many as the secrets of known logins have. */
   readonly iterations: number;
+  /** Octets of their salts; 16 where left out. */
+  readonly saltSize?: number | undefined;
 }
 
 /** What came of a SCRAM exchange. */

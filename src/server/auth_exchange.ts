@@ -202,11 +202,14 @@ export class AuthExchange {
       return;
     }
     this.#authenticate({ mechanism, ...given }, (refusal) => {
-      // Whatever the client says to it, the exchange has failed (RFC 7628 section 3.2.3).
-      this.#next = () => this.#failed(given.user, refusal);
-      this.#broken = (answer) =>
-        this.#failed(given.user, answer === answers.authCancelled ? answer : refusal);
-      this.#challenge(base64(tokenRefused.get(mechanism) ?? "{}"));
+      // The challenge tells already that the token is wrong: it comes as late as the reply to any other failure.
+      this.#failedLater(given.user, () => {
+        // Whatever the client says to it, the exchange has failed (RFC 7628 section 3.2.3).
+        this.#next = () => this.#refuse(refusal);
+        this.#broken = (answer) =>
+          this.#refuse(answer === answers.authCancelled ? answer : refusal);
+        this.#challenge(base64(tokenRefused.get(mechanism) ?? "{}"));
+      });
     });
   }
 
@@ -252,20 +255,27 @@ export class AuthExchange {
   }
 
   #failed(user: string, answer: Reply = answers.authFailed): void {
-    const { delay, failures, limit, log } = this.#limits;
+    this.#failedLater(user, () => this.#refuse(answer));
+  }
+
+  /** Tells of a failure at once, and goes on when the client has waited for it. */
+  #failedLater(user: string, then: () => void): void {
+    const { delay, failures, log } = this.#limits;
     const { facts, pipeline } = this.#session;
     log.event("warn", "login failed", { id: facts.id, client: facts.remote.address, user });
     pipeline.loginFailed(user);
-    const last = failures + 1 >= limit;
-    this.#session.run(Effect.sleep(delay * (failures + 1)), () => {
-      if (!last) {
-        this.#over(answer, true);
-        return;
-      }
-      this.#session.authOver(undefined, true);
-      this.#session.send(answer);
-      this.#session.close(answers.authTooMany);
-    });
+    this.#session.run(Effect.sleep(delay * (failures + 1)), then);
+  }
+
+  /** The reply to a failure; the last one ends the session. */
+  #refuse(answer: Reply): void {
+    if (this.#limits.failures + 1 < this.#limits.limit) {
+      this.#over(answer, true);
+      return;
+    }
+    this.#session.authOver(undefined, true);
+    this.#session.send(answer);
+    this.#session.close(answers.authTooMany);
   }
 
   #over(answer: Reply, failed: boolean): void {

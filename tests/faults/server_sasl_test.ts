@@ -218,6 +218,8 @@ describe("bearer tokens", () => {
     await using client = await secured(edge);
     for (let i = 0; i < 2; i++) {
       await client.command(`AUTH XOAUTH2 ${xoauth2Initial("a", "wrong")}`, 334);
+      // It counts before the client has said anything to it, or gone away.
+      assert.equal(edge.log().split("login failed").length - 2, i);
       await client.command("*", "501 5.7.0");
     }
     await client.expect("421 4.7.0");
