@@ -39,11 +39,14 @@ async function boundedText(response: Response): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length;
-    // Leaving the loop cancels the rest.
-    if (size > LONGEST) throw new Error("The authorization server's answer is too long");
-    text += decoder.decode(chunk, { stream: true });
+  const reader = response.body?.getReader();
+  for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
+    size += part.value.length;
+    if (size > LONGEST) {
+      await reader?.cancel();
+      throw new Error("The authorization server's answer is too long");
+    }
+    text += decoder.decode(part.value, { stream: true });
   }
   return text + decoder.decode();
 }
