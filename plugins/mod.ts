@@ -15,6 +15,7 @@ export const bundled: ReadonlyMap<string, () => Promise<PluginExports>> = new Ma
   ["auth-dovecot", () => import("./auth-dovecot/mod.ts")],
   ["auth-file", () => import("./auth-file/mod.ts")],
   ["auth-http", () => import("./auth-http/mod.ts")],
+  ["auth-ldap", () => import("./auth-ldap/mod.ts")],
   ["auth-oauth", () => import("./auth-oauth/mod.ts")],
   ["auth-upstream", () => import("./auth-upstream/mod.ts")],
   ["header-rewrite", () => import("./header-rewrite/mod.ts")],

@@ -127,6 +127,11 @@ const EXCEPTIONS: ReadonlyMap<
     node: ["fs", "path", "url"],
     why: "finds the files of a plugin, for the runners of both runtimes",
   }],
+  ["plugins/auth-ldap/*.ts", {
+    node: ["buffer"],
+    packages: ["ldapts"],
+    why: "an engine's own client library, over a connection of the public door",
+  }],
   ["src/settings/*.ts", { node: ["path"], why: "relative paths are relative to the file" }],
 ]);
 

@@ -14,6 +14,7 @@ import type {
   Refuse,
 } from "@postern/postern/plugin";
 import * as v from "valibot";
+import { canonicalLogin } from "./canonical.ts";
 import { guard } from "./guard.ts";
 import { networks } from "./network.ts";
 import { duration, whole } from "./options.ts";
@@ -51,8 +52,6 @@ export type Finding = { readonly user: string } | "wrong";
 /** The engine is there and defers this login: what ails it is in its own log. */
 export class NotNow extends Error {}
 
-const longestLogin = 320;
-
 /** An authenticator of passwords that asks `ask`, which may throw: then the client is told to come again. */
 export function passwordAuthenticator(
   edge: Edge,
@@ -89,7 +88,7 @@ export function passwordAuthenticator(
   return {
     mechanisms: ["PLAIN", "LOGIN"],
     verify({ user: given, password, mechanism }, context): Promise<Identity | Refuse | Defer> {
-      const user = given.length > longestLogin ? "" : canonical(given);
+      const user = canonicalLogin(given) ?? "";
       const current = attempt(context.session.remote.address, likeness(user));
       return current.inTurn(context.signal, async () => {
         if (context.signal.aborted) return unavailable;
@@ -110,13 +109,6 @@ export function passwordAuthenticator(
       });
     },
   };
-}
-
-/** The same as in auth-file: RFC 5321 section 2.4 has the local part keep its case. */
-function canonical(given: string): string {
-  const composed = given.normalize("NFC");
-  const at = composed.lastIndexOf("@");
-  return at < 0 ? composed : composed.slice(0, at) + composed.slice(at).toLowerCase();
 }
 
 /**
