@@ -39,7 +39,7 @@ const PURE = { packages: [], node: [], globals: false, timers: false };
 const EFFECT = { packages: ["effect"], node: [], globals: false, timers: true };
 const ANYTHING = { rooms: ["*"], packages: ["*"], node: ["*"], globals: true, timers: true };
 
-/** By folder of `src`; `plugin/effect` is a file with a row of its own. */
+/** By folder of `src`; `plugin/effect`, a file and its folder, has a row of its own. */
 const ROOMS: ReadonlyMap<string, Room> = new Map<string, Room>([
   ["wire", { ...PURE, rooms: [] }],
   ["session", { ...PURE, rooms: ["wire"] }],
@@ -158,7 +158,7 @@ const PLUGIN_TESTS: Room = {
 };
 
 function roomOf(file: string): string {
-  if (file === "src/plugin/effect.ts") return "plugin/effect";
+  if (/^src\/plugin\/effect[./]/.test(file)) return "plugin/effect";
   if (file.startsWith("plugins/")) return "plugins";
   const parts = file.split("/");
   return parts[0] === "src" && parts.length > 2 ? parts[1]! : "main";

@@ -14,7 +14,9 @@ export function escapeText(text: string, limit = 1024): string {
 /** What went wrong, whatever was thrown: a hostile value must not throw again here. Not escaped yet. */
 export function describe(cause: unknown): string {
   try {
-    const text = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+    const text = cause instanceof Error
+      ? [cause.name, cause.message].filter((part) => part !== "").join(": ")
+      : String(cause);
     return text.length > 4096 ? text.slice(0, 4096) : text;
   } catch {
     return "A value that cannot be shown";

@@ -5,9 +5,17 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as Context from "effect/Context";
+import * as Data from "effect/Data";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
-import { type EffectPlugin, fromEffect } from "../../src/plugin/effect.ts";
+import * as Tracer from "effect/Tracer";
+import {
+  Capabilities,
+  type EffectPlugin,
+  fromEffect,
+  PluginError,
+  settled,
+} from "../../src/plugin/effect.ts";
 import { runPlugin } from "../../src/testing/mod.ts";
 
 class Blocked extends Context.Service<Blocked, { has(domain: string): Effect.Effect<boolean> }>()(
@@ -110,6 +118,127 @@ describe("Effect door", () => {
     );
     assert.equal((await plugin.helo("x")).delayMs, 5);
     assert.equal((await plugin.connect()).verdict.verdict, "pass");
+  });
+});
+
+class Down extends Data.TaggedError("Down")<{ readonly service: string }> {}
+
+describe("Effect door: services, failures, interruption", () => {
+  test("the edge is a service, in hooks and in layers; state answers are settled", async () => {
+    class Counter
+      extends Context.Service<Counter, { next(): Effect.Effect<number, PluginError> }>()(
+        "test/Counter",
+      ) {}
+    const layer = () =>
+      Layer.effect(
+        Counter,
+        Effect.map(Capabilities, ({ state }) => ({
+          next: () => settled(state.add("n", 1, 60_000)),
+        })),
+      );
+    const plugin = await runPlugin(
+      fromEffect<Counter>((): EffectPlugin<Counter | Capabilities> => ({
+        name: "counted",
+        hooks: {
+          mail: Effect.fnUntraced(function* (from) {
+            const edge = yield* Capabilities;
+            const counter = yield* Counter;
+            const count = yield* counter.next();
+            return count > 1 ? edge.defer(450, "4.7.1", `Not again ${from?.domain}`) : undefined;
+          }),
+          rcpt: () => Effect.map(Capabilities, (edge) => [edge.score(1, "A"), edge.score(2, "B")]),
+        },
+      }), layer),
+    );
+    assert.equal((await plugin.mail("a@b.test")).verdict.verdict, "pass");
+    await plugin.rcpt("c@d.test");
+    assert.equal(plugin.tx.score, 3);
+    const { verdict } = await plugin.mail("a@b.test");
+    assert.ok(verdict.verdict === "defer" && verdict.text === "Not again b.test");
+  });
+
+  test("a typed failure is what recover makes of it; a defect and what it leaves are not", async () => {
+    const failing = (): EffectPlugin<never, Down | PluginError> => ({
+      name: "failing",
+      onError: "refuse",
+      hooks: {
+        connect: () => Effect.fail(new Down({ service: "list" })),
+        helo: () => PluginError.attempt("Cannot ask", () => Promise.reject(new Error("x"))),
+        mail: () => Effect.die(new Down({ service: "list" })),
+        auth: { mechanisms: ["PLAIN"], verify: () => Effect.fail(new Down({ service: "users" })) },
+      },
+      recover: (failure) =>
+        failure._tag === "Down"
+          ? { verdict: "defer", code: 451, enhanced: "4.3.2", text: `No ${failure.service}` }
+          : undefined,
+    });
+    const plugin = await runPlugin(fromEffect(failing));
+    const connected = (await plugin.connect()).verdict;
+    assert.ok(connected.verdict === "defer" && connected.text === "No list");
+    const login = await plugin.authenticate("a", "b");
+    assert.match(JSON.stringify(login), /No users/);
+    assert.deepEqual(plugin.failures, []);
+    assert.equal((await plugin.helo("x")).verdict.verdict, "refuse");
+    assert.equal((await plugin.mail("a@b.test")).verdict.verdict, "refuse");
+    assert.deepEqual(plugin.failures.map(({ stage, message }) => [stage, message]), [
+      ["helo", "PluginError: Cannot ask"],
+      ["mail", "Down"],
+    ]);
+  });
+
+  test("over its budget an Effect is interrupted: finalizers run, promises see their signal", async () => {
+    const seen: string[] = [];
+    const plugin = await runPlugin(fromEffect((): EffectPlugin => ({
+      name: "slow",
+      hooks: {
+        connect: () =>
+          PluginError.attempt(
+            "Cannot wait",
+            (signal) =>
+              new Promise<void>((_, reject) =>
+                signal.addEventListener("abort", () => {
+                  seen.push("signal");
+                  reject(signal.reason);
+                })
+              ),
+          ).pipe(Effect.onInterrupt(() => Effect.sync(() => void seen.push("interrupted")))),
+      },
+    })));
+    const asked = plugin.connect();
+    await plugin.clock.advance(5_000);
+    assert.equal((await asked).verdict.verdict, "defer");
+    assert.deepEqual(seen.sort(), ["interrupted", "signal"]);
+  });
+
+  test("what Effect logs is the plugin's log, and a tracer of the layer sees spans", async () => {
+    const spans: string[] = [];
+    const tracer = Tracer.make({
+      span: (options) => {
+        spans.push(options.name);
+        return new Tracer.NativeSpan(options);
+      },
+    });
+    const plugin = await runPlugin(fromEffect<never>((): EffectPlugin => ({
+      name: "talks",
+      hooks: {
+        connect: () =>
+          Effect.logWarning("odd", "client").pipe(
+            Effect.annotateLogs({ port: 25, name: "x\ny" }),
+            Effect.andThen(Effect.logDebug("quiet")),
+            Effect.withSpan("talks.connect"),
+            Effect.asVoid,
+          ),
+      },
+    }), () => Layer.succeed(Tracer.Tracer, tracer)));
+    await plugin.connect();
+    assert.deepEqual(
+      plugin.logs.map(({ level, message, fields }) => [level, message, { ...fields }]),
+      [
+        ["warn", "odd client", { port: 25, name: "x\\u{a}y" }],
+        ["debug", "quiet", {}],
+      ],
+    );
+    assert.deepEqual(spans, ["talks.connect"]);
   });
 });
 
