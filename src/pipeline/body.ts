@@ -32,12 +32,14 @@ export interface BodyFault {
   readonly plugin: string;
 }
 
-/** Body hooks of one transaction. Calls come in order: push*, then finish or cancel. */
+/** Body hooks of one transaction. Calls come in order: push*, flush, then finish or cancel. */
 export interface BodyPipeline {
   /** True: no hook changes the content, `push` gives back what it was given. */
   readonly observeOnly: boolean;
   /** The next octets of content; gives what goes on. A fault is final: it is given again for whatever comes. */
   push(chunk: Uint8Array): Uint8Array | BodyFault;
+  /** The content is complete: what transforms have to add behind it. Once, before `finish`. */
+  flush(): Uint8Array | BodyFault;
   /** True: a scanner is behind; run `room` before the next push, or memory grows. */
   readonly full: boolean;
   /** Succeeds when every scanner has room; one that does not read within its budget has failed. */
@@ -87,7 +89,7 @@ export class BodyRun implements BodyPipeline {
     this.#startedAt = host.now();
     let observeOnly = true;
     for (const { plugin, hook } of steps) {
-      if (hook.transform !== undefined && !plugin.shadow) observeOnly = false;
+      if (changes(hook) && !plugin.shadow) observeOnly = false;
       const context = new EndContext(tx.facts, header && new HeaderDraft(header));
       const scan = hook.scan === undefined ? undefined : this.#startScan(hook, context);
       this.#runners.push({ plugin, hooks: hook, context, scan, off: false, changed: false });
@@ -121,23 +123,28 @@ export class BodyRun implements BodyPipeline {
     let content = chunk;
     for (let i = 0; i < this.#runners.length; i++) {
       const runner = this.#runners[i]!;
-      runner.scan?.tee.push(content);
-      if (runner.off) continue;
       try {
-        if (runner.hooks.observe !== undefined) {
-          const answer: unknown = runner.hooks.observe(content, runner.context);
-          if (answer !== undefined) {
-            swallow(answer);
-            throw new Nonsense("observe answers nothing and waits for nothing");
-          }
-        }
-        if (runner.hooks.transform !== undefined) content = transformed(runner, content);
+        content = passed(runner, content);
       } catch (cause) {
         const fault = this.#broke(runner, cause);
-        if (fault !== undefined) {
-          this.cancel();
-          return this.#fault = fault;
+        if (fault !== undefined) return fault;
+      }
+    }
+    return content;
+  }
+
+  flush(): Uint8Array | BodyFault {
+    if (this.#fault !== undefined) return this.#fault;
+    let content = NOTHING;
+    for (const runner of this.#runners) {
+      try {
+        if (content.length > 0) content = passed(runner, content);
+        if (!runner.off && runner.hooks.flush !== undefined) {
+          content = joined(content, flushed(runner));
         }
+      } catch (cause) {
+        const fault = this.#broke(runner, cause);
+        if (fault !== undefined) return fault;
       }
     }
     return content;
@@ -152,7 +159,9 @@ export class BodyRun implements BodyPipeline {
       ? failureVerdict("tempfail", "body")
       : verdict;
     const outcome = settle(this.#host, plugin, "body", this.#tx, judged, 0, message, undefined);
-    return isRefusal(outcome.verdict) ? { fault: outcome.verdict, plugin: plugin.name } : undefined;
+    if (!isRefusal(outcome.verdict)) return undefined;
+    this.cancel();
+    return this.#fault = { fault: outcome.verdict, plugin: plugin.name };
   }
 
   get full(): boolean {
@@ -253,6 +262,46 @@ export class BodyRun implements BodyPipeline {
       CallContext.abort(context, reason);
     }
   }
+}
+
+const NOTHING: Uint8Array = new Uint8Array(0);
+
+/** Whether hooks of the body may change the content. */
+export function changes(hooks: BodyHooks): boolean {
+  return hooks.transform !== undefined || hooks.flush !== undefined;
+}
+
+/** Content on its way by one plugin: to its scanner, its observer, its transform. */
+function passed(runner: Runner, content: Uint8Array): Uint8Array {
+  runner.scan?.tee.push(content);
+  if (runner.off) return content;
+  if (runner.hooks.observe !== undefined) {
+    const answer: unknown = runner.hooks.observe(content, runner.context);
+    if (answer !== undefined) {
+      swallow(answer);
+      throw new Nonsense("observe answers nothing and waits for nothing");
+    }
+  }
+  return runner.hooks.transform === undefined ? content : transformed(runner, content);
+}
+
+/** What a plugin adds at the end; a shadow one adds nothing. */
+function flushed(runner: Runner): Uint8Array {
+  const output: unknown = runner.hooks.flush!(runner.context);
+  if (output === undefined) return NOTHING;
+  if (!(output instanceof Uint8Array)) {
+    swallow(output);
+    throw new Nonsense("flush gives a Uint8Array or nothing, at once");
+  }
+  return runner.plugin.shadow ? NOTHING : output;
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
+  if (a.length === 0 || b.length === 0) return a.length === 0 ? b : a;
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
 }
 
 /** A shadow transform works on a copy: it may change its chunk in place. */

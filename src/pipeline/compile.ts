@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect";
 import type { SessionFacts } from "../plugin/facts.ts";
 import type { Authenticator, Hooks, Plugin, PluginExports } from "../plugin/module.ts";
 import type { PluginSettings } from "../settings/settings.ts";
+import { changes } from "./body.ts";
 import { canaryPlace, condition } from "./condition.ts";
 import type { PluginFailure } from "./failure.ts";
 import { swallow } from "./hook.ts";
@@ -239,9 +240,9 @@ function planOf(plugins: readonly CompiledPlugin[]): ListenerPlan {
     data: plan.data.length > 0,
     header: plan.header.length > 0,
     observe: plan.body.some(({ plugin, hook }) =>
-      hook.observe !== undefined || plugin.shadow && hook.transform !== undefined
+      hook.observe !== undefined || plugin.shadow && changes(hook)
     ),
-    transform: plan.body.some(({ plugin, hook }) => !plugin.shadow && hook.transform !== undefined),
+    transform: plan.body.some(({ plugin, hook }) => !plugin.shadow && changes(hook)),
     scan: plan.body.some(({ hook }) => hook.scan !== undefined),
     end: plan.end.length > 0,
     reply: plan.reply.length > 0,

@@ -24,7 +24,7 @@ const PLAIN_HOOKS = [
   "reply",
 ] as const;
 const HOOKS = [...PLAIN_HOOKS, "auth", "body", "on"];
-const BODY = ["transform", "observe", "scan"];
+const BODY = ["transform", "flush", "observe", "scan"];
 const OBSERVERS = [
   "opened",
   "closed",

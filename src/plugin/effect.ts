@@ -104,7 +104,7 @@ export interface EffectHooks<R = never, E = unknown> extends Pick<Hooks, "reply"
   /** The header block is complete. */
   readonly header?: EffectHook<"header", R, E>;
   /** Hooks of the body; only the scan is an Effect. */
-  readonly body?: Pick<BodyHooks, "transform" | "observe"> & {
+  readonly body?: Pick<BodyHooks, "transform" | "flush" | "observe"> & {
     readonly scan?: (
       content: AsyncIterable<Uint8Array>,
       context: ContentContext,
@@ -216,6 +216,7 @@ function plainBody<R, E>(
 ): BodyHooks {
   return {
     ...(body.transform === undefined ? {} : { transform: body.transform.bind(body) }),
+    ...(body.flush === undefined ? {} : { flush: body.flush.bind(body) }),
     ...(body.observe === undefined ? {} : { observe: body.observe.bind(body) }),
     ...(body.scan === undefined ? {} : { scan: plainHook(body.scan.bind(body), runner) }),
   };

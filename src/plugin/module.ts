@@ -140,6 +140,8 @@ export interface Authenticator {
 export interface BodyHooks {
   /** Synchronous; sees content without transparency dots, in chunks of any size; returns what goes on (the same array where nothing changed). */
   readonly transform?: (chunk: Uint8Array, context: TransactionContext) => Uint8Array;
+  /** Synchronous; called once when the content is complete, and gives what goes behind it: what a transform held back, a text to append. Its content ends with CRLF if the client's did. */
+  readonly flush?: (context: TransactionContext) => Uint8Array | undefined | void;
   /** Synchronous; sees each chunk as {@linkcode BodyHooks.transform} would, and cannot change it: cheaper than a transform. The chunk must not be kept. */
   readonly observe?: (chunk: Uint8Array, context: TransactionContext) => void;
   /** A judge of the whole body, fed from a bounded tee; its verdict gates the dot. */

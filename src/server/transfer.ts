@@ -156,7 +156,19 @@ export class Transfer {
       this.#headerComplete(this.#head.octets, nothing, () => this.#judge(done));
       return;
     }
+    this.#flush();
     this.#judge(done);
+  }
+
+  /** What transforms add at the end. */
+  #flush(): void {
+    const body = this.#body;
+    if (this.#ending !== undefined || body === undefined || body.observeOnly) return;
+    const last = body.flush();
+    if ("fault" in last) this.#end({ reply: refusalReply(last.fault), refusedBy: last.fault });
+    else if (last.length > 0) {
+      this.#write(this.#stuffed((this.#normalizer ??= new Normalizer()).push(last)));
+    }
   }
 
   /** The leg, or the disk, has taken nothing for too long. */

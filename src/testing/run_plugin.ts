@@ -337,6 +337,8 @@ class Run implements TestPlugin {
       text += latin1(sent);
       if (body?.full === true) await this.#effect(body.room());
     }
+    const last = body?.flush();
+    if (last instanceof Uint8Array) text += latin1(last);
     const outcome = body === undefined ? PASS : await this.#answer(body.finish());
     return { ...outcome, text };
   }

@@ -37,6 +37,45 @@ describe("transforms and observers", () => {
     assert.deepEqual(seen, ["ab", "AB"]);
   });
 
+  test("what flush adds goes through those behind it, scanners included, and not through itself", async () => {
+    let scanned = "";
+    const { session, tx, outcome } = await engine([
+      body("a", { flush: () => bytes("tail") }),
+      body("b", upper),
+      body("c", { scan: async (content) => void (scanned = await read(content)) }),
+      body("d", { flush: () => undefined }),
+      body("e", { flush: () => bytes("!") }),
+      body("f", { flush: () => bytes("shadow") }, { mode: "shadow" }),
+    ]);
+    const run = session.body(tx)!;
+    assert.equal(run.observeOnly, false);
+    assert.deepEqual(run.push(bytes("ab")), bytes("AB"));
+    assert.deepEqual(run.flush(), bytes("TAIL!"));
+    await outcome(run.finish());
+    assert.equal(scanned, "ABTAIL");
+  });
+
+  test("R38: a flush that throws or answers nonsense is a fault, or is passed over", async () => {
+    const broken = (flush: unknown, onError: "pass" | "tempfail") =>
+      engine([
+        body("a", { flush: flush as never }, { onError }),
+        body("b", { flush: () => bytes("b") }),
+      ]);
+    const throws = () => {
+      throw new Error("broken");
+    };
+    for (const flush of [throws, async () => bytes("x"), () => "x"]) {
+      const { session, tx, host } = await broken(flush, "tempfail");
+      const run = session.body(tx)!;
+      const fault = run.flush();
+      assert.ok(!(fault instanceof Uint8Array));
+      assert.equal(fault.fault.code, 451);
+      assert.equal(host.failures.length, 1);
+    }
+    const { session, tx } = await broken(throws, "pass");
+    assert.deepEqual(session.body(tx)!.flush(), bytes("b"));
+  });
+
   test("observers alone give back the very same chunk", async () => {
     const { session, tx } = await engine([body("a", { observe: () => {} })]);
     const run = session.body(tx)!;

@@ -147,3 +147,37 @@ describe("testServer", () => {
     assert.match(server.upstream.messages[0]!.text, /X-Tag: 1/);
   });
 });
+
+describe("body.flush on its way upstream", () => {
+  const appends: PluginModule = (edge) => ({
+    name: "appends",
+    hooks: {
+      body: { flush: () => new TextEncoder().encode(".signed\nby us") },
+      end: (tx) => edge.score(0, "SEEN", String(tx.size)),
+    },
+  });
+
+  for (const split of [undefined, 1]) {
+    test(`its octets are stuffed and their line ends mended, packets of ${split ?? "all"}`, async () => {
+      await using server = await testServer(appends, split === undefined ? {} : { split });
+      const client = await server.connect();
+      await client.expect("220 *");
+      await client.ehlo();
+      const send = async (content: string) => {
+        assert.equal((await client.sendMessage({ to: "a@b.test", content })).code, 250);
+        return server.upstream.messages.at(-1)?.text;
+      };
+      assert.equal(
+        await send("A: b\n\n.\nbody\n"),
+        "A: b\r\n\r\n.\r\nbody\r\n.signed\r\nby us\r\n",
+      );
+      assert.equal(await send("A: b\n\n"), "A: b\r\n\r\n.signed\r\nby us\r\n");
+      assert.equal(await send("A: b\n"), "A: b\r\n");
+      await client.command("MAIL FROM:<a@b.test>", "250 *");
+      await client.command("RCPT TO:<a@b.test>", "250 *");
+      await client.sendRaw("BDAT 12 LAST\r\nA: b\r\n\r\nbody");
+      await client.expect("250 *");
+      assert.equal(server.upstream.messages.at(-1)?.text, "A: b\r\n\r\nbody.signed\r\nby us\r\n");
+    });
+  }
+});

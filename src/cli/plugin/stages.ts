@@ -27,10 +27,13 @@ export function stageFindings(hooks: Hooks): Finding[] {
       say("auth", `once a login; serves ${hooks.auth.mechanisms.join(", ")}`);
     }
     if (stage !== "header" || hooks.body === undefined) continue;
-    const { transform, observe, scan } = hooks.body;
+    const { transform, flush, observe, scan } = hooks.body;
     if (observe !== undefined) say("body.observe", "every chunk; the content passes as it came");
     if (transform !== undefined) {
       say("body.transform", "every chunk; the content is unstuffed, changed and stuffed again");
+    }
+    if (flush !== undefined) {
+      say("body.flush", "once a message; the content is unstuffed and stuffed again for it");
     }
     if (scan !== undefined) {
       say("body.scan", "every chunk, by a bounded buffer; the dot waits for its verdict");
