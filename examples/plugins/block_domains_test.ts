@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fakeEdge } from "../../tests/support/fake_edge.ts";
 import { headerView, mailbox, transaction } from "../../tests/support/fake_facts.ts";
@@ -25,7 +25,14 @@ test("marks the header and gives points to big messages", () => {
   assert.deepEqual([points(1000), points(21e6)], [0, 2]);
 });
 
-test("imports types only, so that it runs beside a compiled binary", () => {
-  const text = readFileSync(new URL("block-domains.ts", import.meta.url), "utf8");
-  assert.deepEqual(text.match(/^import .*/gm)?.map((line) => line.slice(0, 11)), ["import type"]);
+test("the examples import types only, so that they run beside a compiled binary", () => {
+  const folder = new URL("./", import.meta.url);
+  const files = readdirSync(folder).filter((name) =>
+    name.endsWith(".ts") && !name.endsWith("_test.ts") && name !== "address-reputation.ts"
+  );
+  assert.ok(files.length >= 6);
+  for (const file of files) {
+    const text = readFileSync(new URL(file, folder), "utf8");
+    for (const line of text.match(/^import .*/gm) ?? []) assert.match(line, /^import type/, file);
+  }
 });
