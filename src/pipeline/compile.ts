@@ -15,7 +15,7 @@ import type { PluginFailure } from "./failure.ts";
 import { swallow } from "./hook.ts";
 import { type Instance, Instances, outside } from "./instances.ts";
 import type { PipelineServices } from "./make_edge.ts";
-import { orderPlugins, type Problem } from "./order.ts";
+import { orderPlugins, type Problem, SCORE } from "./order.ts";
 import type { CompiledPlugin, Step } from "./phase.ts";
 import type { AskedPlugin, Pipeline, Stages } from "./pipeline.ts";
 import { type ListenerPlan, SessionRun } from "./session.ts";
@@ -41,6 +41,8 @@ interface Taken {
   readonly loaded: LoadedPlugin;
   readonly instance: Instance;
   readonly name: string;
+  /** Names of those it stands behind. */
+  readonly waitsFor: readonly string[];
   readonly renewed: boolean;
 }
 
@@ -57,13 +59,14 @@ export const compilePipeline: (
   services,
   instances = new Instances(services),
 ) {
-  const { ordered, problems: disorder } = orderPlugins(
+  const { ordered, behind, problems: disorder } = orderPlugins(
     plugins.filter(({ settings }) => settings.mode !== "off"),
   );
   if (disorder.length > 0) return yield* new PluginProblems({ problems: disorder });
 
   const problems: Problem[] = [];
   const taken: Taken[] = [];
+  const names = new Map<LoadedPlugin, string>();
   const ordinals = ordinalsOf(plugins);
   const usedNames = new Map<string, { readonly use: string; count: number }>();
   const stop = () =>
@@ -87,10 +90,13 @@ export const compilePipeline: (
       }
       const count = (same?.count ?? 0) + 1;
       usedNames.set(name, { use: same?.use ?? settings.use, count });
+      const own = count === 1 ? name : `${name}#${count}`;
+      names.set(loaded, own);
       taken.push({
         loaded,
         instance: made,
-        name: count === 1 ? name : `${name}#${count}`,
+        name: own,
+        waitsFor: [...behind.get(loaded)!].flatMap((other) => names.get(other) ?? []),
         renewed: made.users === 1,
       });
     }
@@ -111,8 +117,10 @@ function ordinalsOf(plugins: readonly LoadedPlugin[]): Map<PluginSettings, numbe
   }));
 }
 
-function compiledOf({ settings, exports }: LoadedPlugin, plugin: Plugin, name: string) {
-  const compiled: CompiledPlugin = {
+function compiledOf({ loaded, instance, name, waitsFor }: Taken): CompiledPlugin {
+  const { settings, exports } = loaded;
+  const { plugin } = instance;
+  return {
     name,
     shadow: settings.mode === "shadow",
     onError: settings.onError ?? plugin.onError ?? "tempfail",
@@ -121,9 +129,12 @@ function compiledOf({ settings, exports }: LoadedPlugin, plugin: Plugin, name: s
     percent: settings.mode === "enforce" ? settings.percent : undefined,
     when: settings.when && condition(settings.when),
     holdBody: plugin.holdBody ?? exports.manifest?.holdBody === true,
+    waits: {
+      for: new Set(waitsFor),
+      score: exports.manifest?.reads?.includes(SCORE) === true,
+    },
     hooks: plugin.hooks,
   };
-  return compiled;
 }
 
 class CompiledPipeline implements Pipeline {
@@ -147,9 +158,7 @@ class CompiledPipeline implements Pipeline {
     report: (failure: PluginFailure) => void,
     stop: () => Promise<unknown>,
   ) {
-    const compiled = taken.map(({ loaded, instance, name }) =>
-      compiledOf(loaded, instance.plugin, name)
-    );
+    const compiled = taken.map(compiledOf);
     this.#compiled = compiled;
     this.#now = () => services.clock.now();
     this.#report = report;

@@ -103,17 +103,22 @@ const GRACE = 4;
 export class PendingAnswer {
   state: "pending" | "fulfilled" | "rejected" = "pending";
   value: unknown = undefined;
+  /** When it settled, on the clock it was given. */
+  settledAt: number | undefined = undefined;
   /** Told once, when it settles. */
   notify: (() => void) | undefined = undefined;
   readonly #context: CallContext;
   readonly #among: Set<PendingAnswer>;
+  readonly #now: (() => number) | undefined;
 
   /** Stands in `among` until it has settled. */
   constructor(
     thenable: PromiseLike<unknown>,
     context: CallContext,
     among: Set<PendingAnswer>,
+    now?: () => number,
   ) {
+    this.#now = now;
     this.#context = context;
     this.#among = among;
     among.add(this);
@@ -131,6 +136,7 @@ export class PendingAnswer {
     if (this.state !== "pending") return;
     this.state = state;
     this.value = value;
+    this.settledAt = this.#now?.();
     this.#among.delete(this);
     const notify = this.notify;
     this.notify = undefined;

@@ -1,17 +1,14 @@
 /**
- * One phase: the hooks of one stage, asked one after another, until one refuses.
- *
- * While they answer at once, so does the phase: a plain value, no Effect. The first thenable makes the rest an Effect.
- * Never throws, never fails: a failure becomes the plugin's `onError` (see `failure.ts`).
+ * What a phase is made of: plugins with their hooks, what is asked, and what becomes of an answer or of a failure.
+ * The asking is in `ask.ts`.
  * @module
  */
-import * as Effect from "effect/Effect";
 import type { SessionFacts } from "../plugin/facts.ts";
 import type { Hooks } from "../plugin/module.ts";
 import type { Verdict } from "../plugin/verdict.ts";
 import type { HeaderEdit } from "../wire/headers.ts";
-import { combine, isRefusal, type Outcome, outcomeOf, PASS, PASS_VERDICT } from "./algebra.ts";
-import { type HookAnswer, readAnswer, type Stage } from "./answer.ts";
+import { combine, type Outcome, outcomeOf, PASS, PASS_VERDICT } from "./algebra.ts";
+import type { HookAnswer, Stage } from "./answer.ts";
 import type { Condition } from "./condition.ts";
 import {
   failureKind,
@@ -20,7 +17,7 @@ import {
   type OnError,
   type PluginFailure,
 } from "./failure.ts";
-import { type CallContext, isThenable, PendingAnswer } from "./hook.ts";
+import type { CallContext, PendingAnswer } from "./hook.ts";
 import { type DecisionTrace, traceOf } from "./trace.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -39,7 +36,16 @@ export interface CompiledPlugin {
   /** Undefined: it is always asked. */
   readonly when: Condition | undefined;
   readonly holdBody: boolean;
+  readonly waits: Waits;
   readonly hooks: Hooks;
+}
+
+/** For whom a plugin has to wait where several are asked side by side. */
+export interface Waits {
+  /** Names of instances. */
+  readonly for: ReadonlySet<string>;
+  /** It looks at the points so far, so for everybody before it. Becomes true when it is seen to look. */
+  score: boolean;
 }
 
 /** A hook and whose it is. */
@@ -173,84 +179,4 @@ function settleOne(
     }
   }
   return outcome;
-}
-
-/** Asks; the Effect, where there is one, is to be run once. */
-export function runPhase<H>(
-  host: Host,
-  question: Question<H>,
-  steps: readonly Step<H>[],
-  start: Outcome = PASS,
-): Outcome | Effect.Effect<Outcome> {
-  return advance(host, question, steps, 0, start);
-}
-
-function advance<H>(
-  host: Host,
-  question: Question<H>,
-  steps: readonly Step<H>[],
-  from: number,
-  start: Outcome,
-): Outcome | Effect.Effect<Outcome> {
-  const { stage, tx } = question;
-  let outcome = start;
-  let before = host.now();
-  for (let i = from; i < steps.length; i++) {
-    const { plugin, hook } = steps[i]!;
-    const context = question.context();
-    let verdict: HookAnswer;
-    let failure: string | undefined;
-    let edits: readonly HeaderEdit[] | undefined;
-    try {
-      const answer = question.ask(hook, context);
-      if (answer !== undefined && isThenable(answer)) {
-        const pending = new PendingAnswer(answer, context, host.pending);
-        return waitFor(host, question, steps, i, outcome, context, pending, before);
-      }
-      verdict = readAnswer(stage, answer);
-      edits = question.edits?.(context, !plugin.shadow);
-    } catch (cause) {
-      question.edits?.(context, false);
-      ({ verdict, message: failure } = failed(host, plugin, stage, tx, cause, false));
-    }
-    const after = host.now();
-    outcome = combine(
-      outcome,
-      settle(host, plugin, stage, tx, verdict, after - before, failure, edits),
-    );
-    if (isRefusal(outcome.verdict)) return outcome;
-    before = after;
-  }
-  return outcome;
-}
-
-function waitFor<H>(
-  host: Host,
-  question: Question<H>,
-  steps: readonly Step<H>[],
-  index: number,
-  outcome: Outcome,
-  context: CallContext,
-  pending: PendingAnswer,
-  before: number,
-): Effect.Effect<Outcome> {
-  const { stage, tx } = question;
-  const { plugin } = steps[index]!;
-  return Effect.flatMap(pending.settled(plugin.budget), () => {
-    let verdict: HookAnswer;
-    let failure: string | undefined;
-    let edits: readonly HeaderEdit[] | undefined;
-    try {
-      if (pending.state === "rejected") throw pending.value;
-      verdict = readAnswer(stage, pending.value);
-      edits = question.edits?.(context, !plugin.shadow);
-    } catch (cause) {
-      question.edits?.(context, false);
-      ({ verdict, message: failure } = failed(host, plugin, stage, tx, cause, true));
-    }
-    const ms = host.now() - before;
-    const sum = combine(outcome, settle(host, plugin, stage, tx, verdict, ms, failure, edits));
-    const rest = isRefusal(sum.verdict) ? sum : advance(host, question, steps, index + 1, sum);
-    return Effect.isEffect(rest) ? rest : Effect.succeed(rest);
-  });
 }

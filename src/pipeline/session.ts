@@ -9,6 +9,7 @@ import type { MailParams, RcptParams } from "../wire/params.ts";
 import type { Mailbox, ReversePath } from "../wire/path.ts";
 import type { Reply } from "../wire/reply.ts";
 import { isRefusal, type Outcome, PASS, PASS_VERDICT, type SymbolPoints } from "./algebra.ts";
+import { runPhase } from "./ask.ts";
 import { authenticate, closeScram, type LoginCredentials, openScram } from "./auth.ts";
 import { BodyRun } from "./body.ts";
 import type { PluginFailure } from "./failure.ts";
@@ -23,14 +24,7 @@ import {
   swallow,
   TxContext,
 } from "./hook.ts";
-import {
-  type CompiledPlugin,
-  failed,
-  type Host,
-  type Question,
-  runPhase,
-  type Step,
-} from "./phase.ts";
+import { type CompiledPlugin, failed, type Host, type Question, type Step } from "./phase.ts";
 import type {
   Answered,
   AskedPlugin,

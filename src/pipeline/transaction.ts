@@ -23,6 +23,8 @@ export class Transaction {
   size = 0;
   score = 0;
   readonly symbols: SymbolPoints[] = [];
+  /** How often a plugin has looked at the points: who looks depends on all before it. */
+  scoreLooks = 0;
   /** The strongest ruling so far that did not end its phase: a quarantine or a discard that waits for `end`. */
   ruling: Ruling = PASS_VERDICT;
   /** Whose {@linkcode Transaction.ruling} it is. */
@@ -84,9 +86,11 @@ class Facts implements TransactionFacts {
     return this.#tx.size;
   }
   get score(): number {
+    this.#tx.scoreLooks++;
     return this.#tx.score;
   }
   get symbols(): readonly SymbolPoints[] {
+    this.#tx.scoreLooks++;
     return this.#tx.symbols;
   }
 }

@@ -235,7 +235,10 @@ export interface Manifest {
   readonly net?: readonly string[];
   /** Paths it reads. */
   readonly read?: readonly string[];
-  /** Notes it reads: it runs after the plugins that give them. */
+  /**
+   * Notes it reads: it stands behind the plugins that give them, and waits for them where others are asked side by side.
+   * `score`: it looks at the points of the transaction, so it waits for all that stand before it.
+   */
   readonly reads?: readonly string[];
   /** Notes it gives. */
   readonly gives?: readonly string[];

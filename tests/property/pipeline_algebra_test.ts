@@ -15,7 +15,10 @@ import {
   stronger,
 } from "../../src/pipeline/algebra.ts";
 import { copyVerdict } from "../../src/pipeline/answer.ts";
+import { Transaction } from "../../src/pipeline/transaction.ts";
+import type { SessionFacts } from "../../src/plugin/facts.ts";
 import type { Verdict } from "../../src/plugin/verdict.ts";
+import { engine, hooks } from "../unit/pipeline_host.ts";
 
 const text = fc.stringMatching(/^[ -~]{0,40}$/);
 const points = fc.integer({ min: -100, max: 100 });
@@ -87,6 +90,97 @@ describe("verdict algebra", () => {
   test("points add", () => {
     fc.assert(fc.property(outcome, outcome, (a, b) => {
       assert.equal(sum(combine(a, b)), sum(a) + sum(b));
+    }));
+  });
+
+  test("the stronger of two: associative, the same of equals, and never weaker than either", () => {
+    const ruling = outcome.map(({ verdict }) => verdict);
+    fc.assert(fc.property(ruling, ruling, ruling, (a, b, c) => {
+      assert.equal(stronger(stronger(a, b), c), stronger(a, stronger(b, c)));
+      assert.ok(rank(stronger(a, b).verdict) >= rank(a.verdict));
+      assert.ok(rank(stronger(a, b).verdict) >= rank(b.verdict));
+      assert.equal(rank(stronger(a, b).verdict), rank(stronger(b, a).verdict));
+    }));
+  });
+
+  test("more answers never weaken an outcome, shorten a delay or take a score back", () => {
+    fc.assert(fc.property(outcome, outcome, outcome, (before, more, after) => {
+      const without = combine(before, after);
+      const with_ = combine(combine(before, more), after);
+      assert.ok(strength(with_) >= strength(without));
+      assert.ok(with_.delayMs >= without.delayMs);
+      for (const given of without.scores) assert.ok(with_.scores.includes(given));
+    }));
+  });
+
+  test("a refusal stays one, whatever is answered before and behind it", () => {
+    fc.assert(fc.property(outcome, outcome, outcome, (before, refusing, behind) => {
+      fc.pre(isRefusal(refusing.verdict));
+      assert.ok(isRefusal(combine(combine(before, refusing), behind).verdict));
+    }));
+  });
+
+  test("whose a verdict is, is told of every verdict but a pass", () => {
+    fc.assert(fc.property(outcome, ({ verdict, plugin }) => {
+      assert.equal(plugin === undefined, verdict.verdict === "pass");
+    }));
+  });
+
+  test("a delay is at most the budget, and changes of the same field are the last one's", () => {
+    fc.assert(fc.property(fc.nat(20_000), fc.nat(10_000), (ms, budget) => {
+      const { delayMs } = outcomeOf({ verdict: "delay", ms }, "p", budget);
+      assert.equal(delayMs, Math.min(ms, budget));
+    }));
+    const upstream = fc.option(fc.constantFrom("u", "v"), { nil: undefined });
+    fc.assert(fc.property(fc.array(upstream, { maxLength: 5 }), (names) => {
+      const all = names.map((name) =>
+        name === undefined ? PASS : outcomeOf({ verdict: "rewrite", upstream: name }, "p", 0)
+      ).reduce(combine, PASS);
+      assert.equal(all.rewrite?.upstream, names.findLast((name) => name !== undefined));
+    }));
+  });
+
+  test("a transaction's ruling is the fold of what was ruled, and its score stays finite", () => {
+    fc.assert(fc.property(fc.array(outcome), fc.array(fc.double({ noNaN: true })), (all, added) => {
+      const tx = new Transaction("s.1", {} as SessionFacts, null, {});
+      for (const { verdict, plugin } of all) tx.rule(verdict, plugin);
+      const sum = all.reduce(combine, PASS);
+      assert.deepEqual([tx.ruling, tx.ruledBy], [sum.verdict, sum.plugin]);
+      for (const points of added) tx.addScore("S", Number.isFinite(points) ? points : 0);
+      assert.ok(Number.isFinite(tx.score));
+    }));
+  });
+
+  test("a phase is the fold of its answers up to the first that refuses", async () => {
+    const allowed = verdict.filter(({ verdict }) => verdict !== "delay" && verdict !== "rewrite");
+    await fc.assert(fc.asyncProperty(fc.array(allowed, { maxLength: 6 }), async (answers) => {
+      const { session, tx } = await engine(
+        answers.map((answer, i) => hooks(`p${i}`, { end: () => answer })),
+      );
+      let wanted = PASS;
+      for (const [i, answer] of answers.entries()) {
+        wanted = combine(wanted, outcomeOf(answer, `p${i}`, 1_000));
+        if (isRefusal(wanted.verdict)) break;
+      }
+      assert.deepEqual(session.end(tx), wanted);
+      assert.equal(tx.score, sum(wanted));
+    }));
+  });
+
+  test("what shadows would have done is the strongest of them, and changes nothing", async () => {
+    await fc.assert(fc.asyncProperty(fc.array(verdict, { maxLength: 6 }), async (answers) => {
+      const { session, tx } = await engine(
+        answers.map((answer, i) => hooks(`p${i}`, { end: () => answer }, { mode: "shadow" })),
+      );
+      assert.equal(session.end(tx), PASS);
+      const told = answers.filter(({ verdict }) => verdict !== "delay" && verdict !== "rewrite")
+        .map(({ verdict }) => rank(verdict));
+      const strongest = Math.max(0, ...told);
+      // Delays and rewrites cannot be answered in `end`: these plugins failed, which would have been a defer.
+      const failed = told.length < answers.length ? rank("defer") : 0;
+      const wanted = Math.max(strongest, failed);
+      const found = tx.trace.wouldHave === undefined ? 0 : rank(tx.trace.wouldHave.verdict);
+      assert.equal(found, wanted >= rank("quarantine") ? wanted : 0);
     }));
   });
 
