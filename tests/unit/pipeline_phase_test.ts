@@ -257,7 +257,7 @@ describe("asynchronous hooks", () => {
     assert.ok(Effect.isEffect(answered));
     const outcome = await Effect.runPromise(
       Effect.gen(function* () {
-        const fiber = yield* Effect.forkChild(answered);
+        const fiber = yield* Effect.forkChild(answered, { startImmediately: true });
         // The grace of a few microtasks goes by before the budget is on the clock.
         yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 0)));
         yield* TestClock.adjust("1 second");
@@ -275,7 +275,7 @@ describe("asynchronous hooks", () => {
     const answered = session.end(tx);
     assert.ok(Effect.isEffect(answered));
     await run(Effect.gen(function* () {
-      const fiber = yield* Effect.forkChild(answered);
+      const fiber = yield* Effect.forkChild(answered, { startImmediately: true });
       yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 0)));
       assert.equal(host.clock.sleeping, 1);
       yield* Fiber.interrupt(fiber);

@@ -122,7 +122,7 @@ describe("hooks that wait", () => {
     const answered = session.end(tx);
     assert.ok(Effect.isEffect(answered));
     await run(Effect.gen(function* () {
-      const fiber = yield* Effect.forkChild(answered);
+      const fiber = yield* Effect.forkChild(answered, { startImmediately: true });
       yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 0)));
       yield* Fiber.interrupt(fiber);
     }));
