@@ -2,7 +2,8 @@
  * Every dialogue of this folder, on every transport it makes sense on, in packets of 1, 2, 3, 7 octets and whole.
  *
  * The format is told in `docs/dialogues.md`. Users files `users.txt` and `scram.txt` are there: `anna`, with
- * `correct horse`; and `keys.json`, the public key of the tokens in `auth_oauth.dialogue`.
+ * `correct horse`; and `keys.json`, the public key of the tokens in `auth_oauth.dialogue`;
+ * and the plugin `judge.ts` of this folder.
  * On the network in memory the server's side is cut too, and only the client's connection is in memory: the upstream is real.
  */
 import { describe, test } from "node:test";
@@ -20,6 +21,7 @@ import { startPostern, type TestOptions } from "../support/postern.ts";
 const folder = new URL("./", import.meta.url);
 const splits = [1, 2, 3, 7, undefined];
 const users = `anna:${await passwords.hash("correct horse")}\n`;
+const judge = readFileSync(new URL("judge.ts", folder), "utf8");
 const secret = await scramSecret("correct horse", undefined, 4096);
 const keys = {
   keys: [{
@@ -35,6 +37,7 @@ const prepare = async (dir: string): Promise<void> => {
   await writeFile(`${dir}/users.txt`, users);
   await writeFile(`${dir}/scram.txt`, `anna:${formatScram(secret!)}\n`);
   await writeFile(`${dir}/keys.json`, JSON.stringify(keys));
+  await writeFile(`${dir}/judge.ts`, judge);
 };
 
 for (const file of readdirSync(folder).filter((name) => name.endsWith(".dialogue")).sort()) {

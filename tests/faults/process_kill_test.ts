@@ -144,3 +144,20 @@ test(
     ledger.compare(upstream.messages.map(({ content }) => withoutTrace(Buffer.from(content))));
   },
 );
+
+test(
+  "R2, R3: kill -9 while bodies are held, in memory and on disk: the same, and the restarted one has nothing of theirs",
+  LIMIT,
+  async () => {
+    const hold = 'export default () => ({ name: "hold", holdBody: true, hooks: {} });\n';
+    await using home = await tempHome({ "hold.ts": hold });
+    await using upstream = await scriptedUpstream({});
+    const ledger = new Ledger();
+    const held = SHARED.replace("[limits]", '[limits]\nheld_memory = "4KiB"');
+    const servers = `[upstreams.out]\nservers = ["${upstream.address}"]\ntls = "none"\n`;
+    const plugins = '[[plugins]]\nuse = "./hold.ts"\n';
+    await run(ledger, home.path, held + servers + plugins);
+    ledger.compare(upstream.messages.map(({ content }) => withoutTrace(Buffer.from(content))));
+    assert.deepEqual(fs.readdirSync(path.join(home.path, "data/held")), []);
+  },
+);
