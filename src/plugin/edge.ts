@@ -27,7 +27,7 @@ export interface Edge {
   refuse(code: number, enhanced: string, text: string, evidence?: string): Refuse;
   /** Answer, then close the connection; `code` 400 to 599. */
   drop(code: number, enhanced: string, text: string, evidence?: string): Drop;
-  /** Deliver to another upstream; without a name to the configured one. */
+  /** Deliver to another upstream; without a name to the configured one (`quarantine`). Only for a plugin that holds the body. */
   quarantine(reason: string, upstream?: string): Quarantine;
   /** Accept and deliver nowhere; always logged. */
   discard(reason: string): Discard;

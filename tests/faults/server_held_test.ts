@@ -3,8 +3,9 @@ import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { MemorySpill, type SpillFile, type SpillStore } from "../../src/transport/spill.ts";
+import { listMaildir } from "../../src/upstream/maildir.ts";
 import { assertNoDot, onlyMessage, startEdge } from "../support/edge.ts";
 import { stuffed } from "../support/dot_reader.ts";
 import { fin, rst, scriptedUpstream } from "../support/scripted_upstream.ts";
@@ -482,6 +483,22 @@ describe("quarantine", () => {
       assert.equal(edge.upstream.connections.length, 1);
     });
   }
+
+  test("into a mailbox beside the server", async () => {
+    await using edge = await startEdge({
+      plugins: { judge },
+      top: 'quarantine = "box"',
+      more: '[upstreams.box]\nservers = ["maildir:./box"]',
+    });
+    await using client = await edge.greeted();
+    await send(client, `${head}quarantine-me\r\n.\r\n`);
+    await client.expect("250 2.0.0");
+    assertNoDot(edge);
+    const [found] = await listMaildir(`${edge.postern.dir}/box`);
+    const text = await readFile(found?.file ?? "", "utf8");
+    assert.ok(text.endsWith(`${head}quarantine-me\r\n.\r\n`), text);
+    assert.equal(edge.postern.records[0]?.fate, "quarantined");
+  });
 
   test("to the upstream that the message goes to anyway is a delivery", async () => {
     await using edge = await startEdge({ plugins: { judge }, top: 'quarantine = "up"' });
