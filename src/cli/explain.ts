@@ -4,6 +4,7 @@
  * Never: asks the running proxy; it may have ended long ago.
  * @module
  */
+import * as path from "node:path";
 import { historyReader } from "../assembly/history.ts";
 import { quote, visible } from "../settings/problem.ts";
 import type { Settings } from "../settings/settings.ts";
@@ -15,13 +16,19 @@ import { loadConfiguration } from "./load_configuration.ts";
 import { styles } from "./output.ts";
 import type { explainSpec } from "./specs.ts";
 
+/** Where the history is, and what is kept of it, where that is known. */
+type Place = Pick<Settings, "dataDir"> & Partial<Pick<Settings, "trace">>;
+
 /** Ids that a hint tells. */
 const HINTS = 5;
 
 export const run: Run<typeof explainSpec> = async ({ words, flags }, io) => {
-  const { settings } = await loadConfiguration(flags.config, io);
-  const history = historyReader(settings.dataDir);
-  const entries = await entriesOf(words.id, history, settings);
+  const given = flags["data-dir"];
+  const place: Place = given === undefined
+    ? (await loadConfiguration(flags.config, io)).settings
+    : { dataDir: path.resolve(io.cwd, given) };
+  const history = historyReader(place.dataDir);
+  const entries = await entriesOf(words.id, history, place);
   if (flags.json) {
     for (const entry of entries) io.stdout(`${JSON.stringify(entry)}\n`);
     return EXIT.done;
@@ -41,7 +48,7 @@ export const run: Run<typeof explainSpec> = async ({ words, flags }, io) => {
 async function entriesOf(
   id: string,
   history: HistoryReader,
-  settings: Settings,
+  place: Place,
 ): Promise<readonly HistoryEntry[]> {
   const found = await history.find(id);
   const exact = found.filter((entry) => entry.id === id || entry.session.id === id);
@@ -54,16 +61,16 @@ async function entriesOf(
       `Cannot explain ${quote(id)}: ${sessions.length} sessions begin so, ${some} among them`,
     );
   }
-  throw new CliError(`Cannot explain ${quote(id)}: ${await absence(history, settings)}`);
+  throw new CliError(`Cannot explain ${quote(id)}: ${await absence(history, place)}`);
 }
 
-async function absence(history: HistoryReader, { trace, dataDir }: Settings): Promise<string> {
+async function absence(history: HistoryReader, { trace, dataDir }: Place): Promise<string> {
   const newest = await history.recent(HINTS);
   if (newest.length > 0) {
     const list = newest.map((entry) => `${entry.id} (${entry.fate})`).join(", ");
     return `the history has no such id; the newest are ${list}`;
   }
-  return trace.history === "none"
+  return trace?.history === "none"
     ? 'no history is kept: [trace] history = "none"'
     : `there is no history in ${dataDir}`;
 }

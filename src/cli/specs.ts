@@ -160,6 +160,11 @@ export const explainSpec = {
   summary: "Tell what became of a message or a session, and why",
   flags: {
     config,
+    "data-dir": {
+      kind: "string",
+      value: "DIR",
+      description: "Read the history in this data_dir, and no configuration",
+    },
     json: { kind: "boolean", description: "One JSON object a line" },
   },
   words: {

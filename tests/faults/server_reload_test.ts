@@ -8,6 +8,8 @@ import * as Exit from "effect/Exit";
 import { type Edge, type EdgeOptions, startEdge } from "../support/edge.ts";
 import type { SmtpClient } from "../support/smtp_client.ts";
 
+const LIMIT = { timeout: 60_000 };
+
 /** What the plugins of one test have told, by the test's own name on the global object: they share no module. */
 class Told {
   readonly lines: string[] = [];
@@ -72,61 +74,65 @@ async function start(told: Told, more: Partial<EdgeOptions> = {}): Promise<Edge>
 }
 
 describe("a plugin is reloaded", () => {
-  test("fifty times under traffic: one generation a session, nothing fails, all closed once", async () => {
-    using told = new Told();
-    const edge = await start(told);
-    let going = true;
-    let messages = 0;
-    const talk = async (): Promise<void> => {
-      while (going) {
-        await using client = await edge.greeted();
-        for (let n = 0; n < 3; n++) {
-          await deliver(client);
-          messages++;
+  test(
+    "fifty times under traffic: one generation a session, nothing fails, all closed once",
+    LIMIT,
+    async () => {
+      using told = new Told();
+      const edge = await start(told);
+      let going = true;
+      let messages = 0;
+      const talk = async (): Promise<void> => {
+        while (going) {
+          await using client = await edge.greeted();
+          for (let n = 0; n < 3; n++) {
+            await deliver(client);
+            messages++;
+          }
+          await client.quit();
         }
-        await client.quit();
+      };
+      const talkers = [talk(), talk(), talk()];
+      for (let n = 1; n <= 50; n++) {
+        const version = String(n % 2);
+        if (n === 25) {
+          write(edge, "answer", "return {");
+          assert(Exit.isFailure(await reloadPlugin(edge, "answer")));
+        }
+        write(edge, "answer", body(told, version));
+        const exit = await reloadPlugin(edge, "answer");
+        assert(Exit.isSuccess(exit), String(exit));
+        assert.deepEqual(exit.value.plugins, ["answer"]);
+        await edge.postern.recorded(edge.postern.records.length + 1);
       }
-    };
-    const talkers = [talk(), talk(), talk()];
-    for (let n = 1; n <= 50; n++) {
-      const version = String(n % 2);
-      if (n === 25) {
-        write(edge, "answer", "return {");
-        assert(Exit.isFailure(await reloadPlugin(edge, "answer")));
+      going = false;
+      await Promise.all(talkers);
+      // Of all that were started, the two that run still watch.
+      fs.writeFileSync(path.join(edge.postern.dir, "list"), "changed");
+      await edge.postern.logged("list plugin=answer");
+      await edge.postern.logged("list plugin=other");
+      assert.equal(edge.upstream.messages.length, messages);
+      assert.equal(edge.postern.records.length, messages);
+      const seen = new Set(versions(edge));
+      assert.deepEqual([...seen].toSorted(), ["ANSWER_0 OTHER_0", "ANSWER_1 OTHER_0"]);
+      const bySession = Map.groupBy(
+        edge.postern.records,
+        ({ transaction }) => transaction.session.id,
+      );
+      for (const records of bySession.values()) {
+        const of = records.map(({ transaction }) => transaction.symbols[0]?.symbol);
+        assert.equal(new Set(of).size, 1, String(of));
       }
-      write(edge, "answer", body(told, version));
-      const exit = await reloadPlugin(edge, "answer");
-      assert(Exit.isSuccess(exit), String(exit));
-      assert.deepEqual(exit.value.plugins, ["answer"]);
-      await edge.postern.recorded(edge.postern.records.length + 1);
-    }
-    going = false;
-    await Promise.all(talkers);
-    // Of all that were started, the two that run still watch.
-    fs.writeFileSync(path.join(edge.postern.dir, "list"), "changed");
-    await edge.postern.logged("list plugin=answer");
-    await edge.postern.logged("list plugin=other");
-    assert.equal(edge.upstream.messages.length, messages);
-    assert.equal(edge.postern.records.length, messages);
-    const seen = new Set(versions(edge));
-    assert.deepEqual([...seen].toSorted(), ["ANSWER_0 OTHER_0", "ANSWER_1 OTHER_0"]);
-    const bySession = Map.groupBy(
-      edge.postern.records,
-      ({ transaction }) => transaction.session.id,
-    );
-    for (const records of bySession.values()) {
-      const of = records.map(({ transaction }) => transaction.symbols[0]?.symbol);
-      assert.equal(new Set(of).size, 1, String(of));
-    }
-    await edge[Symbol.asyncDispose]();
-    assert.equal(told.count("answer opens 0") + told.count("answer opens 1"), 51);
-    assert.equal(told.count("answer closes 0"), told.count("answer opens 0"));
-    assert.equal(told.count("answer closes 1"), told.count("answer opens 1"));
-    assert.equal(told.count("answer hears of the list"), 1);
-    // The other one was never touched.
-    assert.equal(told.count("other opens 0"), 1);
-    assert.equal(told.count("other closes 0"), 1);
-  });
+      await edge[Symbol.asyncDispose]();
+      assert.equal(told.count("answer opens 0") + told.count("answer opens 1"), 51);
+      assert.equal(told.count("answer closes 0"), told.count("answer opens 0"));
+      assert.equal(told.count("answer closes 1"), told.count("answer opens 1"));
+      assert.equal(told.count("answer hears of the list"), 1);
+      // The other one was never touched.
+      assert.equal(told.count("other opens 0"), 1);
+      assert.equal(told.count("other closes 0"), 1);
+    },
+  );
 
   test("an old session ends on the old one, which closes with it; the new one is told", async () => {
     using told = new Told();
