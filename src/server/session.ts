@@ -459,7 +459,8 @@ export class Session {
     this.#receiver.command();
     if (failed) {
       this.#authFailures += 1;
-      this.#noted("auth", this.pipeline.trace.entries.at(-1)?.plugin, undefined);
+      const last = this.pipeline.trace.entries.at(-1);
+      this.#noted("auth", last?.stage === "auth" ? last.plugin : undefined, undefined);
     }
     if (identity === undefined) return;
     this.facts.identity = identity;
