@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Connection } from "@postern/postern/plugin";
-import { type RunOptions, runPlugin, type TestPlugin } from "@postern/postern/testing";
+import { runDialogue, type RunOptions, runPlugin, type TestPlugin } from "@postern/postern/testing";
 import { optionFaults } from "../../tests/support/fake_facts.ts";
 import * as module from "./mod.ts";
 import { escaped, formatQuestion, parseLine, readAnswer } from "./protocol.ts";
@@ -282,6 +282,19 @@ test("R18: no password in logs or failures, whatever the server says back", asyn
   assert.ok(!all.includes("s3cr3t") && !all.includes(base64(`\0anna\0${SECRET}`)), all);
   await plugin.close();
   await echo.close();
+});
+
+test("a dialogue", async () => {
+  const dovecot = new Dovecot((id, fields, server) =>
+    fields.at(-1) === `resp=${base64("\0anna\0later")}`
+      ? server.write(`FAIL\t${id}\tuser=anna\ttemp\n`)
+      : knowing(id, fields, server)
+  );
+  await runDialogue(module, new URL("auth_dovecot.dialogue", import.meta.url), {
+    options: { server: "unix:/run/dovecot/auth" },
+    services: { "/run/dovecot/auth": dovecot.serve },
+    clientAddress: "127.0.0.1",
+  });
 });
 
 test("options say what is wrong", async () => {

@@ -3,7 +3,7 @@ import * as http from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import type { SessionFacts } from "@postern/postern/plugin";
-import { type RunOptions, runPlugin } from "@postern/postern/testing";
+import { runDialogue, type RunOptions, runPlugin } from "@postern/postern/testing";
 import { optionFaults } from "../../tests/support/fake_facts.ts";
 import * as module from "./mod.ts";
 import { encoded } from "./request.ts";
@@ -233,6 +233,18 @@ test("R18: no password in logs, failures or metrics, whatever goes wrong", async
   assert.ok(plugin.logs.length + away.logs.length > 1);
   await plugin.close();
   await away.close();
+});
+
+test("a dialogue", async () => {
+  await using service = await Service.start((request, response) =>
+    request.headers["auth-pass"] === "later"
+      ? says({ "Auth-Status": "later", "Auth-Error-Code": "454 4.7.0" })(undefined, response)
+      : knowing(request, response)
+  );
+  await runDialogue(module, new URL("auth_http.dialogue", import.meta.url), {
+    options: { url: service.url },
+    clientAddress: "127.0.0.1",
+  });
 });
 
 test("options say what is wrong, and show no secret", async () => {

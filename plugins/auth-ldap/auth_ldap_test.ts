@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Connection } from "@postern/postern/plugin";
-import { type RunOptions, runPlugin, testEdge, type TestPlugin } from "@postern/postern/testing";
+import {
+  runDialogue,
+  type RunOptions,
+  runPlugin,
+  testEdge,
+  type TestPlugin,
+} from "@postern/postern/testing";
 import fc from "fast-check";
 import { optionFaults } from "../../tests/support/fake_facts.ts";
 import { Directory } from "./directory.ts";
@@ -447,6 +453,17 @@ test("the account's password may be in a file", async () => {
   }, { files: { "ldap.secret": `${ACCOUNT.password}\n` } });
   assert.equal(await login(plugin), "anna");
   await plugin.close();
+});
+
+test("a dialogue", async () => {
+  const directory = new FakeDirectory((told) =>
+    told.op === "bind" && told.password === "later" ? 52 : "usual"
+  );
+  await runDialogue(module, new URL("auth_ldap.dialogue", import.meta.url), {
+    options: { server: "ldap://ldap.test", ...DIRECT },
+    services: { "ldap.test:389": directory.serve },
+    clientAddress: "127.0.0.1",
+  });
 });
 
 test("options say what is wrong", async () => {

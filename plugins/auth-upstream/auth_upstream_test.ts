@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Connection } from "@postern/postern/plugin";
-import { type RunOptions, runPlugin, type TestPlugin } from "@postern/postern/testing";
+import { runDialogue, type RunOptions, runPlugin, type TestPlugin } from "@postern/postern/testing";
 import { optionFaults } from "../../tests/support/fake_facts.ts";
 import * as module from "./mod.ts";
 import { readReply } from "./smtp.ts";
@@ -329,6 +329,17 @@ test("R24: what is no reply is none", async () => {
       `250 ${"x".repeat(3000)}\r\n`,
     ]
   ) assert.ok(await read(bad) instanceof Error, JSON.stringify(bad));
+});
+
+test("a dialogue", async () => {
+  const server = new Server((line) =>
+    line.includes(base64("\0anna\0later")) ? "454 4.7.0 later\n" : undefined
+  );
+  await runDialogue(module, new URL("auth_upstream.dialogue", import.meta.url), {
+    options: { server: "mail.test" },
+    services: { "mail.test:587": server.serve },
+    clientAddress: "127.0.0.1",
+  });
 });
 
 test("options say what is wrong", async () => {

@@ -15,7 +15,7 @@ import { type Dialogue, parseDialogue } from "./dialogue/parse.ts";
 import { playDialogue, type Stage } from "./dialogue/play.ts";
 import { recordDialogue } from "./dialogue/record.ts";
 import { DialogueUpstream } from "./dialogue/upstream.ts";
-import { testServices } from "./edge.ts";
+import { type TestEdgeOptions, testServices } from "./edge.ts";
 import type { MemoryLines } from "./lines.ts";
 import { modulesOf, noFile, type OtherPlugins, UNDER_TEST } from "./server.ts";
 import { type RunningStage, startStage } from "./stage.ts";
@@ -28,6 +28,8 @@ export interface DialogueOptions {
   readonly plugins?: OtherPlugins;
   /** Files by path, for `edge.readText`; others are read from the dialogue's folder. */
   readonly files?: { readonly [path: string]: string };
+  /** Services for `edge.connect`, as in `runPlugin`. */
+  readonly services?: NonNullable<TestEdgeOptions["services"]>;
   /** Where the clock starts, in milliseconds since the epoch. Default: 2026-01-01T00:00:00Z. */
   readonly now?: number;
   /** Where the client connects from. Default `192.0.2.1`. */

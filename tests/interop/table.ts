@@ -231,6 +231,17 @@ address in its \`Received\` line, with XFORWARD in its log.
 ${identityTable()}
 
 <!-- deno-fmt-ignore-end -->
+
+## Authentication services
+
+Each has a test of its own in the same folder, on both runtimes.
+
+| plugin | against | what is shown |
+| --- | --- | --- |
+| \`auth-http\` | nginx's mail proxy | a service gets the same fields from both, for the same logins, with and without TLS |
+| \`auth-dovecot\` | Dovecot | right, wrong, unknown and renamed logins, a database that fails, a restart |
+| \`auth-ldap\` | OpenLDAP | by name and by search; StartTLS, ldaps and unix socket; odd logins, a restart |
+| \`auth-upstream\` | Postfix with logins from Dovecot | STARTTLS and implicit TLS, verified |
 `;
 const file = path.join(ROOT, "docs/interop.md");
 fs.writeFileSync(file, text);
