@@ -1,5 +1,8 @@
 /**
- * Which fields a message's DKIM signatures cover (RFC 6376 section 3.5, tag `h=`).
+ * Which edits break a message's signatures (RFC 6376 sections 3.5 and 5.4.2): those of fields that `h=` lists. ARC message
+ * signatures (RFC 8617) list fields in the same way.
+ *
+ * Header edits never touch the body, so `bh=` and `l=` do not matter. Never: verifies a signature.
  * @module
  */
 
@@ -17,20 +20,42 @@ export function signedNames(signature: string): readonly string[] {
   return [];
 }
 
-/** How a field is touched: a field on top breaks a signature only where it is listed more often than it stands there. */
-export type Touch = "change" | "above" | "below";
+/** The signed fields of one message. */
+export class SignedFields {
+  /** How often a field is listed in the signature that lists it most. */
+  readonly #listed = new Map<string, number>();
 
-/** Whether touching a field so breaks a signature; `present` is how many fields of this name there are. */
-export function breaks(
-  signatures: readonly string[],
-  name: string,
-  touch: Touch,
-  present: number,
-): boolean {
-  const lower = name.toLowerCase();
-  return signatures.slice(0, mostSignatures).some((signature) => {
-    let listed = 0;
-    for (const signed of signedNames(signature)) if (signed === lower) listed++;
-    return touch === "above" ? listed > present : listed > 0;
-  });
+  constructor(signatures: readonly string[]) {
+    for (const signature of signatures.slice(0, mostSignatures)) {
+      const counts = new Map<string, number>();
+      for (const name of signedNames(signature)) counts.set(name, (counts.get(name) ?? 0) + 1);
+      for (const [name, count] of counts) {
+        if (count > (this.#listed.get(name) ?? 0)) this.#listed.set(name, count);
+      }
+    }
+  }
+
+  /** Nothing is signed. */
+  get none(): boolean {
+    return this.#listed.size === 0;
+  }
+
+  /**
+   * Whether changing or removing field number `index` (from the top) of `present` breaks a signature: a name listed n
+   * times means the lowest n fields.
+   */
+  byChange(key: string, index: number, present: number): boolean {
+    const listed = this.#listed.get(key) ?? 0;
+    return listed > 0 && index >= present - listed;
+  }
+
+  /** Whether a field above all others breaks one: only where it was signed that there is none more. */
+  byTop(key: string, present: number): boolean {
+    return (this.#listed.get(key) ?? 0) > present;
+  }
+
+  /** Whether a field below all others, or anywhere between them, breaks one. */
+  byBottom(key: string): boolean {
+    return (this.#listed.get(key) ?? 0) > 0;
+  }
 }

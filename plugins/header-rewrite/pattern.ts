@@ -59,6 +59,16 @@ export function patternFault(source: string, flags: string): string | undefined 
   }
 }
 
+/** The flags of a rule's pattern. */
+export function flagsOf(rule: { readonly case_sensitive?: boolean | undefined }): string {
+  return rule.case_sensitive === true ? "u" : "iu";
+}
+
+/** How many groups a pattern has that was found right. */
+export function groupsOf(pattern: string, flags: string): number {
+  return new RegExp(`${pattern}|`, flags).exec("")!.length - 1;
+}
+
 class Refused extends Error {}
 
 /** Reads the structure of a pattern that the engine has found well-formed (flag `u`, so there are no odd escapes). */

@@ -4,10 +4,16 @@
  * Never: lets a control character through, or text beyond US-ASCII into a message that is not SMTPUTF8.
  * @module
  */
-import type { TransactionContext } from "@postern/postern/plugin";
+import type { Facts } from "./conditions.ts";
 import { nearest } from "../shared/nearest.ts";
 
-type Source = (context: TransactionContext) => string;
+/** Longest text one placeholder gives. */
+const longest = 320;
+
+/** The groups of what has no pattern. */
+export const noGroups: readonly string[] = [];
+
+type Source = (facts: Facts) => string;
 
 const sources: ReadonlyMap<string, Source> = new Map<string, Source>([
   ["client_address", ({ session }) => session.remote.address],
@@ -19,16 +25,35 @@ const sources: ReadonlyMap<string, Source> = new Map<string, Source>([
   ["session_id", ({ session }) => session.id],
   ["tx_id", ({ tx }) => tx.id],
   ["sender", ({ tx }) => tx.from?.address ?? "<>"],
+  ["id", ({ tx }) => tx.id],
+  ["recipient", ({ tx }) => tx.recipients.length === 1 ? tx.recipients[0]!.address : ""],
+  ["size", ({ tx }) => String(tx.size)],
   ["score", ({ tx }) => tx.score.toFixed(1)],
+  ["symbols", ({ tx }) => symbolsOf(tx.symbols)],
+  ["tls_version", ({ session }) => session.tls?.version ?? "none"],
+  ["tls_cipher", ({ session }) => session.tls?.cipher ?? "none"],
 ]);
 
-/** Longest text one placeholder gives. */
-const longest = 320;
+/** As many whole symbols as one placeholder may give; `none` where there are none. */
+function symbolsOf(symbols: readonly { readonly symbol: string }[]): string {
+  let text = "";
+  for (const { symbol } of symbols) {
+    if (text.length + 2 + symbol.length > longest) break;
+    // With the space, the field can be folded between two of them.
+    text += `${text === "" ? "" : ", "}${symbol}`;
+  }
+  return text === "" ? "none" : text;
+}
 
 /** A value, ready: text, or a function where it has placeholders. */
 export type Template =
   | string
-  | ((context: TransactionContext, groups: readonly string[]) => string);
+  | ((facts: Facts, groups: readonly string[]) => string);
+
+/** The text of a value. */
+export function textOf(value: Template, facts: Facts, groups: readonly string[]): string {
+  return typeof value === "string" ? value : value(facts, groups);
+}
 
 /** What is wrong with a value; undefined: nothing. `groups` is how many groups its pattern has. */
 export function templateFault(value: string, groups: number): string | undefined {
@@ -59,12 +84,12 @@ export function template(value: string): Template {
   }
   parts.push(value.slice(last));
   if (parts.every((part) => typeof part === "string")) return parts.join("");
-  return (context, groups) => {
+  return (facts, groups) => {
     let text = "";
     for (const part of parts) {
       if (typeof part === "string") text += part;
       else if (typeof part === "number") text += groups[part] ?? "";
-      else text += clean(part(context), context.tx.params.smtputf8 === true);
+      else text += clean(part(facts), facts.tx.params.smtputf8 === true);
     }
     return text;
   };

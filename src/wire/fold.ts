@@ -7,6 +7,8 @@ import { isAscii, octetLength } from "./text.ts";
 
 /** Octets of a line that RFC 5322 section 2.1.1 asks for. */
 const WANTED = 78;
+/** Octets of a line with encoded words (RFC 2047 section 2). */
+const WANTED_ENCODED = 76;
 /** No word of a value this long can be too long for a line. */
 const SHORT = 900;
 const NOT_PRINTABLE = /[^ -~]/;
@@ -37,6 +39,7 @@ function fold(name: string, value: string): string {
     throw new TypeError(`Cannot write header field ${name}: CR, LF or NUL in its value`);
   }
   const ascii = plain || isAscii(value);
+  const wanted = wantedOf(value);
   let out = `${name}:`;
   let column = out.length;
   // The first word has room beside the longest name, so a later rename cannot fail.
@@ -51,7 +54,7 @@ function fold(name: string, value: string): string {
     const first = start === 0;
     const text = first ? ` ${value.slice(word, end)}` : value.slice(start, end);
     const octets = ascii ? text.length : octetLength(text);
-    if (!first && column + octets > WANTED) {
+    if (!first && column + octets > wanted) {
       out += "\r\n";
       column = 0;
     }
@@ -65,10 +68,15 @@ function fold(name: string, value: string): string {
   return out + "\r\n";
 }
 
+function wantedOf(value: string): number {
+  return value.includes("=?") ? WANTED_ENCODED : WANTED;
+}
+
 /** ASCII words with one space between two of them, none too long for a line: from line end to line end. */
 function foldWords(name: string, value: string): string {
   let out = `${name}: `;
-  let room = WANTED - out.length;
+  const wanted = wantedOf(value);
+  let room = wanted - out.length;
   for (let at = 0;;) {
     if (value.length - at <= room) return `${out}${value.slice(at)}\r\n`;
     let space = value.lastIndexOf(" ", at + room);
@@ -76,7 +84,7 @@ function foldWords(name: string, value: string): string {
     if (space < 0) return `${out}${value.slice(at)}\r\n`;
     out += `${value.slice(at, space)}\r\n`;
     at = space;
-    room = WANTED;
+    room = wanted;
   }
 }
 
