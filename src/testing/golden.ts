@@ -18,7 +18,7 @@ import { DialogueUpstream } from "./dialogue/upstream.ts";
 import { type TestEdgeOptions, testServices } from "./edge.ts";
 import type { MemoryLines } from "./lines.ts";
 import { modulesOf, noFile, type OtherPlugins, UNDER_TEST } from "./server.ts";
-import { type RunningStage, startStage } from "./stage.ts";
+import { PATIENCE, type RunningStage, startStage, UPSTREAM_PORT } from "./stage.ts";
 
 /** How a dialogue file is run. */
 export interface DialogueOptions {
@@ -41,10 +41,6 @@ export interface DialogueOptions {
   /** Write what is answered into the file instead of comparing. Default: whether `UPDATE_GOLDEN=1` is set. */
   readonly update?: boolean;
 }
-
-const UPSTREAM_PORT = 2525;
-const CLIENT = "192.0.2.1";
-const PATIENCE = 5_000;
 
 /**
  * Plays a dialogue file with the plugin loaded. Rejects with a {@linkcode DialogueFailed} that names file and line, what
@@ -102,9 +98,8 @@ async function onStage(
     settings: settingsOf(dialogue, toml, options.options),
     services: testServices(options, (file) => readFile(path.resolve(folder, file), "utf8")),
     modules: modulesOf(plugin, options.plugins),
-    upstreamPort: UPSTREAM_PORT,
     upstream: (io) => upstream.accept(io),
-    clientAddress: options.clientAddress ?? CLIENT,
+    ...(options.clientAddress === undefined ? {} : { clientAddress: options.clientAddress }),
     ...(options.split === undefined ? {} : { split: options.split }),
     patience,
     transcript: upstream.transcript,

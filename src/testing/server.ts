@@ -14,7 +14,7 @@ import type { Reply } from "../wire/reply.ts";
 import { LineClient, type TestClient } from "./client.ts";
 import { type Observed, type TestEdgeOptions, testServices } from "./edge.ts";
 import { AnsweringUpstream, type FakeUpstream, type UpstreamScript } from "./fake_upstream.ts";
-import { startStage } from "./stage.ts";
+import { PATIENCE, startStage, UPSTREAM_PORT } from "./stage.ts";
 import { Transcript } from "./waiting.ts";
 
 /** Plugins by the name that a `[[plugins]]` entry uses: modules, or functions that load them. */
@@ -72,10 +72,6 @@ export interface TestServer extends Observed, AsyncDisposable {
   stop(): Promise<void>;
 }
 
-const UPSTREAM_PORT = 2525;
-const CLIENT = "192.0.2.1";
-const PATIENCE = 5_000;
-
 /**
  * Starts a server with a plugin. Rejects where `serve` would refuse to start.
  *
@@ -111,9 +107,8 @@ export async function testServer<Options = any>(
     settings: settingsOf(options),
     services,
     modules: modulesOf(plugin, options.plugins),
-    upstreamPort: UPSTREAM_PORT,
     upstream: (io) => upstream.accept(io),
-    clientAddress: options.clientAddress ?? CLIENT,
+    ...(options.clientAddress === undefined ? {} : { clientAddress: options.clientAddress }),
     ...(options.split === undefined ? {} : { split: options.split }),
     patience,
     transcript,

@@ -24,21 +24,27 @@ import type { FakeClock, ManualClock } from "./clock.ts";
 import type { TestServices } from "./edge.ts";
 import { MemoryLines } from "./lines.ts";
 
+/** Port of the fake upstream, on a network of its own. */
+export const UPSTREAM_PORT = 2525;
+/** Where clients come from: an address for documentation (RFC 5737). */
+export const CLIENT = "192.0.2.1";
+/** Milliseconds. */
+export const PATIENCE = 5_000;
+
 /** What the server is started with. */
 export interface StageOptions {
   readonly settings: Settings;
   readonly services: TestServices;
   /** Modules by the names that `[[plugins]]` entries use. */
   readonly modules: ReadonlyMap<string, () => Promise<unknown>>;
-  /** Port of the fake upstream, and who converses there. */
-  readonly upstreamPort: number;
+  /** Who converses on {@linkcode UPSTREAM_PORT}. */
   readonly upstream: (io: MemoryLines) => void;
   /** Octets of a packet at most. */
   readonly split?: number;
-  /** Where clients come from. */
+  /** Where clients come from; default {@linkcode CLIENT}. */
   readonly clientAddress?: string;
-  /** Milliseconds of real time that a wait may take. */
-  readonly patience: number;
+  /** Milliseconds of real time that a wait may take; default {@linkcode PATIENCE}. */
+  readonly patience?: number;
   /** The upstream's side of the conversation is kept here. */
   readonly transcript: MemoryLines["transcript"];
 }
@@ -65,15 +71,15 @@ const MOST_TICKS = 50;
 
 /** Starts a server; rejects with every problem of its plugins. */
 export async function startStage(options: StageOptions): Promise<RunningStage> {
-  const { settings, services, patience } = options;
+  const { settings, services, patience = PATIENCE } = options;
   const { clock } = services;
   const now = () => clock.now();
   const network = memoryNetwork({
     ...(options.split === undefined ? {} : { split: options.split }),
-    ...(options.clientAddress === undefined ? {} : { clientAddress: options.clientAddress }),
+    clientAddress: options.clientAddress ?? CLIENT,
   });
   await network.listen(
-    { host: "127.0.0.1", port: options.upstreamPort },
+    { host: "127.0.0.1", port: UPSTREAM_PORT },
     {},
     (duplex) => options.upstream(new MemoryLines(duplex, options.transcript, patience)),
   );

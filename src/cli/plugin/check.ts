@@ -129,7 +129,7 @@ function described(plugin: Plugin, { exports, settings }: LoadedPlugin): Finding
     {
       status: "ok",
       subject: "content",
-      detail: manifest?.holdBody === true
+      detail: plugin.holdBody ?? manifest?.holdBody === true
         ? "held until its verdict: it goes upstream when all of it has come"
         : "not held: it goes upstream while it comes",
     },
