@@ -45,6 +45,8 @@ export interface PosternOptions {
   readonly tick?: number;
   /** Milliseconds, times the failures so far, that the reply to a failed login waits; default 1,000. */
   readonly authDelay?: number;
+  /** Milliseconds that a plugin's worker has to answer a ping; default 1,000. */
+  readonly workerPatience?: number;
   readonly recorded?: (record: TransactionRecord) => void;
 }
 
@@ -86,7 +88,13 @@ export function startPostern(
     const tls = yield* serverTls(settings, network);
     const { state, open: openState } = yield* makeState(settings, now);
     if (settings.user === undefined) yield* openState;
-    const plugins = yield* startPlugins(settings, { log, now, network, state });
+    const plugins = yield* startPlugins(settings, {
+      log,
+      now,
+      network,
+      state,
+      ...(options.workerPatience === undefined ? {} : { workerPatience: options.workerPatience }),
+    });
     const upstreams = yield* makeUpstreams(settings, { network, deadlines, now });
     // The first look makes the mailbox folder, which must belong to the user that fills it: after the change of users.
     const look = firstContact(upstreams, log);

@@ -67,6 +67,8 @@ const ROOMS: ReadonlyMap<string, Room> = new Map<string, Room>([
     rooms: [...FLOOR_1, "dns", "telemetry", "upstream"],
     node: ["sqlite", "fs", "path"],
   }],
+  // Both ends of the line to a worker; what makes workers it is given.
+  ["isolation", { ...PURE, rooms: ["wire", "plugin", "pipeline"], types: ["settings"] }],
   ["server", { ...EFFECT, rooms: FLOORS_0_TO_2 }],
   ["control", {
     ...EFFECT,

@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { bundled } from "../../plugins/mod.ts";
+import { importIsolated, type IsolateOptions } from "../isolation/isolate.ts";
 import { compilePipeline, type LoadedPlugin } from "../pipeline/compile.ts";
 import { Instances } from "../pipeline/instances.ts";
 import { loadPlugins } from "../pipeline/load.ts";
@@ -22,6 +23,7 @@ import type { Network } from "../transport/duplex.ts";
 import { memoryState } from "../state/memory.ts";
 import type { Log } from "../telemetry/log.ts";
 import { StartFailed } from "./start_failed.ts";
+import { isolation, warnOfRights } from "./workers.ts";
 
 /** What plugins are started with. */
 export interface PluginWorld {
@@ -30,6 +32,8 @@ export interface PluginWorld {
   readonly network: Network;
   /** Default: in memory. */
   readonly state?: PluginState;
+  /** Milliseconds that a plugin's worker has to answer a ping. */
+  readonly workerPatience?: number;
 }
 
 /** Plugins that could take the place of those that run: adopt them, or drop them. */
@@ -82,6 +86,12 @@ export function startPlugins(
   return Effect.gen(function* () {
     const services = servicesOf(settings.baseDir, world);
     const instances = new Instances(services);
+    const workers = isolation(
+      settings.baseDir,
+      world.now,
+      services.report,
+      world.workerPatience,
+    );
     const open = new Set<Pipeline>();
     const closed = async (pipeline: Pipeline): Promise<void> => {
       open.delete(pipeline);
@@ -90,10 +100,11 @@ export function startPlugins(
     yield* Effect.addFinalizer(() => Effect.promise(() => Promise.all([...open].map(closed))));
     const make = (wanted: Settings, former: Former | undefined) =>
       Effect.tap(
-        generation(wanted, services, instances, former),
+        generation(wanted, services, instances, workers, former),
         ({ pipeline }) => Effect.sync(() => open.add(pipeline)),
       );
     let current = yield* make(settings, undefined);
+    warnOfRights(world.log, settings.plugins);
     return {
       get pipeline() {
         return current.pipeline;
@@ -125,10 +136,13 @@ function generation(
   settings: Settings,
   services: PipelineServices,
   instances: Instances,
+  workers: IsolateOptions,
   former: Former | undefined,
 ): Effect.Effect<Generation, StartFailed> {
   return Effect.gen(function* () {
-    const { entries, problems } = yield* Effect.promise(() => loadEntries(settings, former));
+    const { entries, problems } = yield* Effect.promise(() =>
+      loadEntries(settings, workers, former)
+    );
     // Those that loaded are started although others did not: everything that is wrong is told at once.
     const compiled = yield* Effect.match(
       compilePipeline(entries.map(({ loaded }) => loaded), services, instances),
@@ -150,6 +164,7 @@ function generation(
 /** Never rejects. */
 async function loadEntries(
   settings: Settings,
+  workers: IsolateOptions,
   former: Former | undefined,
 ): Promise<{ readonly entries: readonly Entry[]; readonly problems: readonly Problem[] }> {
   const wanted = wantedPlugins(settings).filter(({ mode }) => mode !== "off");
@@ -168,7 +183,7 @@ async function loadEntries(
       : await contentHash(path);
     if (
       kept !== undefined && renewal !== "again" && kept.hash === hash &&
-      isSameValue(kept.given.options, given.options)
+      isSameValue(kept.given.options, given.options) && isSameWorker(kept.given, given)
     ) {
       const { options } = kept.loaded.settings;
       const loaded = { ...kept.loaded, settings: { ...given, options } };
@@ -183,6 +198,8 @@ async function loadEntries(
         if (path !== undefined && hash === undefined) throw new Error(`${path} cannot be read`);
         return importModule(use, settings.baseDir, hash);
       },
+      // A new worker has nothing in its memory that would be the module of old.
+      importIsolated: (one) => importIsolated(one, workers),
     });
     return { entries: plugins.map((loaded) => ({ given, loaded, hash })), problems };
   }));
@@ -190,6 +207,12 @@ async function loadEntries(
     entries: results.flatMap(({ entries }) => entries),
     problems: results.flatMap(({ problems }) => problems),
   };
+}
+
+/** A worker is made with its rights, and told its budget. */
+function isSameWorker(former: PluginSettings, given: PluginSettings): boolean {
+  return isSameValue(former.worker, given.worker) &&
+    (given.worker === undefined || former.budget === given.budget);
 }
 
 /** The how-many-th entry of its `use` it is. */

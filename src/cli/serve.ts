@@ -37,7 +37,9 @@ export const run: Run<typeof serveSpec> = async (input, io) => {
   }
   const { log } = started.value;
   onStray((cause) =>
-    log.event("error", "stray failure outside any session", {
+    log.event("error", "plugin failed", {
+      plugin: "unknown",
+      stage: "stray",
       cause: cause instanceof Error ? cause.stack ?? cause.message : String(cause),
     })
   );

@@ -7,7 +7,7 @@
 import * as Data from "effect/Data";
 import * as Effect from "effect/Effect";
 import type { SessionFacts } from "../plugin/facts.ts";
-import type { Authenticator, Hooks, Plugin, PluginExports } from "../plugin/module.ts";
+import type { Authenticator, Hooks, PluginExports } from "../plugin/module.ts";
 import type { PluginSettings } from "../settings/settings.ts";
 import { changes } from "./body.ts";
 import { canaryPlace, condition } from "./condition.ts";

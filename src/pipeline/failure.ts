@@ -9,14 +9,14 @@ import { Nonsense, type Stage } from "./answer.ts";
 import { describe, escapeText } from "./text.ts";
 
 /** How a plugin failed. */
-export type FailureKind = "threw" | "rejected" | "over-budget" | "nonsense";
+export type FailureKind = "threw" | "rejected" | "over-budget" | "nonsense" | "crashed";
 
 /** One failure, for the log and the metrics. */
 export interface PluginFailure {
   /** Name of the instance; the configuration's `use` before it has started. */
   readonly plugin: string;
   /** The hook's stage, or what else it was doing. */
-  readonly stage: Stage | "load" | "close" | "watch";
+  readonly stage: Stage | "load" | "close" | "watch" | "worker";
   /** What it did. */
   readonly kind: FailureKind;
   /** One line; control characters escaped. Never for the client. */
@@ -60,6 +60,7 @@ export function failureKind(cause: unknown, asynchronous: boolean): FailureKind 
   try {
     if (cause instanceof OverBudget) return "over-budget";
     if (cause instanceof Nonsense) return "nonsense";
+    if (cause instanceof Crashed) return "crashed";
   } catch {
     // A proxy whose prototype cannot be read.
   }
@@ -72,6 +73,11 @@ export class OverBudget extends Error {
   constructor(ms: number) {
     super(`No answer within ${ms} ms`);
   }
+}
+
+/** A plugin's worker is no more, or not yet again. */
+export class Crashed extends Error {
+  override readonly name = "Crashed";
 }
 
 /** A failure's message as one line, with secrets that must not reach a log taken out (R18). */

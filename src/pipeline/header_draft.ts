@@ -92,7 +92,8 @@ export function closeDraft(
   return edits;
 }
 
-function applyEdits(view: HeaderView, edits: readonly HeaderEdit[]): void {
+/** Makes the edits in a view; what cannot be written throws where the view checks it. */
+export function applyEdits(view: HeaderView, edits: readonly HeaderEdit[]): void {
   for (const edit of edits) {
     switch (edit.edit) {
       case "prepend":

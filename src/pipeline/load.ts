@@ -19,7 +19,14 @@ export interface PluginSource {
   readonly builtins: ReadonlyMap<string, () => Promise<unknown>>;
   /** Imports a path (as written, relative to the configuration file's folder) or a package. */
   readonly importModule: (use: string) => Promise<unknown>;
+  /** Imports a plugin, bundled or not, into a worker of its own. */
+  readonly importIsolated?: (settings: IsolatedSettings) => Promise<unknown>;
 }
+
+/** Settings of a plugin that has a worker. */
+export type IsolatedSettings = PluginSettings & {
+  readonly worker: NonNullable<PluginSettings["worker"]>;
+};
 
 /** What came of loading. */
 export interface LoadResult {
@@ -52,7 +59,11 @@ async function loadOne(settings: PluginSettings, source: PluginSource): Promise<
   const builtin = source.builtins.get(use);
   let module: unknown;
   try {
-    module = await (builtin === undefined ? source.importModule(use) : builtin());
+    module = await (isIsolated(settings)
+      ? isolated(settings, source)
+      : builtin === undefined
+      ? source.importModule(use)
+      : builtin());
   } catch (cause) {
     const names = /^[a-z0-9-]+$/.test(use) ? [...source.builtins.keys()] : [];
     const hint = didYouMean(use, names);
@@ -78,6 +89,15 @@ async function loadOne(settings: PluginSettings, source: PluginSource): Promise<
   } catch (cause) {
     return at(path, `Cannot load plugin ${escapeText(use)}: ${failureMessage(cause)}`);
   }
+}
+
+function isIsolated(settings: PluginSettings): settings is IsolatedSettings {
+  return settings.worker !== undefined;
+}
+
+function isolated(settings: IsolatedSettings, source: PluginSource): Promise<unknown> {
+  if (source.importIsolated === undefined) throw new Error("There are no workers here");
+  return source.importIsolated(settings);
 }
 
 /** The exports, or what is wrong with them. */

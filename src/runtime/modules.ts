@@ -27,6 +27,11 @@ export function importModule(use: string, base: string, hash?: string): Promise<
   return import(`${name}?v=${hash}`);
 }
 
+/** The address of an absolute path. */
+export function moduleUrl(path: string): string {
+  return pathToFileURL(path).href;
+}
+
 /** A hash of a file's content; undefined where it cannot be read. */
 export async function contentHash(path: string): Promise<string | undefined> {
   try {

@@ -10,9 +10,11 @@ export function every(ms: number, run: () => void): () => void {
   return () => clearInterval(timer);
 }
 
-/** Runs a function once, without keeping the process alive. */
-export function later(ms: number, run: () => void): void {
-  unref(setTimeout(run, ms));
+/** Runs a function once, without keeping the process alive; returns how to prevent it. */
+export function later(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms);
+  unref(timer);
+  return () => clearTimeout(timer);
 }
 
 function unref(timer: unknown): void {

@@ -231,6 +231,9 @@ function checkPlugin(
   if (plugin.watch === true && typeof plugin.use === "string" && !/^[./]/.test(plugin.use)) {
     report.warning([...path, "watch"], "has no effect: only a file can change");
   }
+  if (plugin.grant !== undefined && plugin.isolation !== "worker") {
+    report.problem([...path, "grant"], 'needs isolation = "worker"');
+  }
   const known = plugins.map(({ use }) => use).filter((use) => typeof use === "string");
   if (received) known.push("received");
   for (const key of ["after", "before"]) {

@@ -124,6 +124,9 @@ export function decode(
       onError: plugin.on_error,
       budget: milliseconds(plugin.budget),
       watch: plugin.watch,
+      worker: plugin.isolation === "worker"
+        ? { net: plugin.grant?.net ?? [], read: plugin.grant?.read ?? [] }
+        : undefined,
       options: plugin.options,
       path: `plugins[${position}]`,
     })),

@@ -235,6 +235,15 @@ export interface PluginInput {
   readonly budget?: Duration | undefined;
   /** Reload it when its file changes. Default false. */
   readonly watch?: boolean | undefined;
+  /** `"worker"`: in a worker of its own, ended and restarted when it breaks. Default `"inline"`. */
+  readonly isolation?: "inline" | "worker" | Reference | undefined;
+  /** What a plugin in a worker may do of what its manifest asks for. Default: nothing. */
+  readonly grant?: {
+    /** Hosts, with a port or for every port; `"*"`: any. */
+    readonly net?: readonly Text[] | undefined;
+    /** Files and folders; `"*"`: any. */
+    readonly read?: readonly Text[] | undefined;
+  } | undefined;
   /** Passed to the plugin, which checks them. */
   readonly options?: unknown;
 }

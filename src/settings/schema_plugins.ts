@@ -73,6 +73,23 @@ export const plugin = v.strictObject({
     v.description("What its own failure means; without it as the plugin says, else `tempfail`"),
   )),
   budget: v.optional(v.pipe(f.duration, v.description("Time for its answer, each time")), "5s"),
+  isolation: v.optional(
+    v.pipe(
+      f.choice(["inline", "worker"]),
+      v.description("`worker`: in a worker of its own, ended and restarted when it breaks"),
+    ),
+    "inline",
+  ),
+  grant: v.optional(v.pipe(
+    v.strictObject({
+      net: v.optional(v.pipe(
+        v.array(f.text),
+        v.description("Hosts, with a port or for every port; `*`: any"),
+      )),
+      read: v.optional(v.pipe(v.array(f.text), v.description("Files and folders; `*`: any"))),
+    }),
+    v.description("What a plugin in a worker may do of what its manifest asks for"),
+  )),
   watch: v.optional(
     v.pipe(
       f.flag,

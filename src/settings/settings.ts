@@ -221,6 +221,8 @@ export interface PluginSettings {
   readonly budget: number;
   /** The plugin is reloaded when its file changes. */
   readonly watch: boolean;
+  /** It has a worker of its own, with at most these rights; undefined: it runs inline. */
+  readonly worker?: PluginGrant | undefined;
   /** As the file has them: the plugin's own schema checks them. */
   readonly options: unknown;
   /** Dotted path in the file (`plugins[0]`), for errors. */
@@ -241,6 +243,14 @@ export interface PluginCondition {
   readonly senderDomains: readonly string[] | undefined;
   /** The recipient that is judged; from DATA on, one of those accepted. */
   readonly recipientDomains: readonly string[] | undefined;
+}
+
+/** What the operator grants a plugin in a worker. */
+export interface PluginGrant {
+  /** `host` or `host:port`; `*`: any. */
+  readonly net: readonly string[];
+  /** Files and folders, relative to `baseDir`; `*`: any. */
+  readonly read: readonly string[];
 }
 
 /** The admin API. */
