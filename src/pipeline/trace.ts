@@ -22,7 +22,7 @@ export interface TraceEntry {
   readonly points?: number;
   /** A score's symbol. */
   readonly symbol?: string;
-  /** The evidence of a score or a refusal, the reason of a quarantine or discard: one line, control characters escaped. */
+  /** The evidence of any verdict, the reason of a quarantine or discard: one line, control characters escaped. */
   readonly evidence?: string;
   /** A refusal's code. */
   readonly code?: number;

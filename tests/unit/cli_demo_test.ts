@@ -37,7 +37,7 @@ test("postern demo --once sends ham, spam and a submission, and tells what becam
   assert.match(ham!, /^1\. Carol writes to Alice: delivered\n/);
   assert.match(ham!, /client +127\.0\.0\.1 as mail\.example\.com to mx, TLSv1\.[23]\n/);
   assert.match(ham!, /envelope +<carol@example\.com> to <alice@example\.org>, \d+ octets\n/);
-  assert.match(ham!, /rate-limit +(?:mail +\d+ ms +)?no objection\n/);
+  assert.match(ham!, /rate-limit +mail +\S+ ms +no objection \(hourly: \d+ of 100 left\)\n/);
   assert.match(ham!, /spam-score +header +\S+ ms +adds X-Spam-Status\n/);
   assert.match(ham!, /header-rewrite +header +\S+ ms +adds X-Edge\n/);
   assert.match(ham!, /upstream +mailbox said 250 2\.0\.0 /);

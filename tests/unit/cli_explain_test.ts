@@ -67,6 +67,7 @@ describe("postern explain tells", () => {
         quiet: HOOKS("quiet", "mail: () => undefined, end: () => undefined"),
         tags: HOOKS("tags", 'header: (h) => { h.append("X-One", "secret value"); }'),
         points: HOOKS("points", 'end: () => edge.score(1.5, "ODD", "an oddity")'),
+        counts: HOOKS("counts", 'data: () => edge.pass("9 of 10 left")'),
       },
     }, (client) => message(client, 250));
     assert.match(out, /^\S+\.1: delivered 2\S+Z\n/);
@@ -74,6 +75,7 @@ describe("postern explain tells", () => {
     assert.match(out, /envelope +<bob@client\.test> to <alice@up\.test>, \d+ octets\n/);
     // Who took longer than a millisecond, as on a busy machine, has its time told as well.
     assert.match(out, /policies +quiet +(?:\w+ +\S+ ms +)?no objection\n/);
+    assert.match(out, / counts +data +\S+ ms +no objection \(9 of 10 left\)\n/);
     assert.match(out, / tags +header +\S+ ms +adds X-One\n/);
     assert.match(out, / points +end +\S+ ms +\+1\.5 ODD \(an oddity\)\n/);
     assert.match(out, /score +1\.5: ODD 1\.5\n/);

@@ -143,7 +143,7 @@ options = { users = "users.txt" }
 [[plugins]]
 use = "rate-limit"
 listeners = ["mx"]
-options = { rules = [{ by = "address", count = "messages", limit = 100, window = "1h" }] }
+options = { rules = [{ name = "hourly", by = "address", count = "messages", limit = 100, window = "1h" }] }
 
 [[plugins]]
 use = "spam-score"

@@ -107,12 +107,12 @@ function opinions(
   const { verdict, failure, shadow, stage } = decision;
   const said: string[] = [];
   if (failure !== undefined) said.push(style.red(`failed: ${visible(failure)}`));
+  const evidence = decision.evidence === undefined ? "" : ` (${visible(decision.evidence)})`;
   if (verdict !== "pass") {
-    const evidence = decision.evidence === undefined ? "" : ` (${visible(decision.evidence)})`;
     said.push(`${opinion(decision, style)}${evidence}${shadow === true ? " (shadow)" : ""}`);
   } else if (stage === "auth" && failure === undefined && session.user !== undefined) {
     said.push(`knows ${visible(session.user)}`);
-  }
+  } else if (evidence !== "") said.push(`${style.dim("no objection")}${evidence}`);
   return said;
 }
 
