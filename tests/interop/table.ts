@@ -200,6 +200,8 @@ machine does not have.
 ## Clients
 
 Into the embedded Maildir. AUTH: PLAIN, or LOGIN for swaks; the listener takes no mail without it.
+SCRAM-SHA-256, OAUTHBEARER, XOAUTH2 and EXTERNAL are tested with msmtp (GNU SASL), all but the first
+with curl, too.
 
 <!-- deno-fmt-ignore-start -->
 
