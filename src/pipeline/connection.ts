@@ -208,6 +208,7 @@ export class PluginConnection implements Connection {
   async startTls(tls: ConnectTls = {}): Promise<void> {
     await this.#alone(async () => {
       if (this.#gone !== undefined) throw this.#gone;
+      if (!this.open) throw this.#fail("closed", "it is over");
       // Plain text behind the agreement is an attack or a bug; neither is the server's word (R13).
       if (this.#size > 0) throw this.#fail("tls", "octets came before TLS");
       const error = await new Promise<TransportError | undefined>((done) => {
@@ -258,7 +259,7 @@ export class PluginConnection implements Connection {
   };
 
   #data(chunk: Uint8Array): void {
-    if (this.#gone !== undefined) return;
+    if (this.#gone !== undefined || chunk.length === 0) return;
     this.#unread.push(chunk);
     this.#size += chunk.length;
     if (this.#size >= MOST_UNREAD && this.#wake === undefined) this.#flow(false);

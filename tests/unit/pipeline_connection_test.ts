@@ -121,6 +121,16 @@ test("R13: octets that came before TLS end the connection", async () => {
   await assert.rejects(client.readLine(), kind("tls"));
 });
 
+test("TLS is not begun on a connection that one side has ended", async () => {
+  const [client, server] = await pair();
+  server.end();
+  assert.equal(await client.read(), undefined);
+  await assert.rejects(client.startTls(), kind("closed"));
+  const [other] = await pair();
+  other.end();
+  await assert.rejects(other.startTls(), kind("closed"));
+});
+
 test("what nobody reads makes the writer wait, and reading lets it go on", async () => {
   const [client, server] = await pair();
   let sent = 0;
