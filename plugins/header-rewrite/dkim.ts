@@ -20,17 +20,25 @@ export function signedNames(signature: string): readonly string[] {
   return [];
 }
 
+const nothing: ReadonlyMap<string, number> = new Map();
+
 /** The signed fields of one message. */
 export class SignedFields {
   /** How often a field is listed in the signature that lists it most. */
-  readonly #listed = new Map<string, number>();
+  readonly #listed: ReadonlyMap<string, number>;
 
   constructor(signatures: readonly string[]) {
+    if (signatures.length === 0) {
+      this.#listed = nothing;
+      return;
+    }
+    const most = new Map<string, number>();
+    this.#listed = most;
     for (const signature of signatures.slice(0, mostSignatures)) {
       const counts = new Map<string, number>();
       for (const name of signedNames(signature)) counts.set(name, (counts.get(name) ?? 0) + 1);
       for (const [name, count] of counts) {
-        if (count > (this.#listed.get(name) ?? 0)) this.#listed.set(name, count);
+        if (count > (most.get(name) ?? 0)) most.set(name, count);
       }
     }
   }

@@ -52,7 +52,7 @@ export class Edits {
   #signatures: SignedFields | undefined;
   #signed: Set<string> | undefined;
   /** By key: the numbers of the fields that go. */
-  readonly #removed = new Map<string, Set<number> | "all">();
+  #removed: Map<string, Set<number> | "all"> | undefined;
 
   constructor(rules: Rules, view: HeaderView, facts: Facts) {
     this.#rules = rules;
@@ -77,7 +77,9 @@ export class Edits {
     return condition === undefined || condition(this.#facts);
   }
 
-  #namesIn = (): ReadonlyMap<string, string> => this.#names ??= namesIn(this.#view);
+  #namesIn(): ReadonlyMap<string, string> {
+    return this.#names ??= namesIn(this.#view);
+  }
 
   /** What of a text the patterns see. */
   #seen(text: string): string {
@@ -88,18 +90,20 @@ export class Edits {
 
   /** What goes and what changes; nothing is edited yet, for there may be too much of it. */
   #judge(): ReadonlyMap<string, Changed> {
+    const removed = this.#removed = new Map<string, Set<number> | "all">();
+    const names = () => this.#namesIn();
     for (const { name, pattern, condition } of this.#rules.remove) {
       if (!this.#applies(condition)) continue;
-      for (const key of keysOf(name, this.#namesIn)) {
+      for (const key of keysOf(name, names)) {
         if (pattern === undefined) {
-          this.#removed.set(key, "all");
+          removed.set(key, "all");
           continue;
         }
         const values = this.#view.getAll(key);
         for (let i = 0; i < values.length && this.#left > 0; i++) {
           if (!pattern.test(this.#seen(decodeValue(values[i]!).text))) continue;
-          const gone = this.#removed.get(key);
-          if (gone === undefined) this.#removed.set(key, new Set([i]));
+          const gone = removed.get(key);
+          if (gone === undefined) removed.set(key, new Set([i]));
           else if (gone !== "all") gone.add(i);
         }
       }
@@ -108,8 +112,8 @@ export class Edits {
     const changed = new Map<string, Changed>();
     for (const rule of this.#rules.replace) {
       if (!this.#applies(rule.condition)) continue;
-      for (const key of keysOf(rule.name, this.#namesIn)) {
-        const gone = this.#removed.get(key);
+      for (const key of keysOf(rule.name, names)) {
+        const gone = removed.get(key);
         if (gone === "all") continue;
         let entry = changed.get(key);
         if (entry === undefined) {
@@ -149,7 +153,7 @@ export class Edits {
   }
 
   #removeAll(): void {
-    for (const [key, which] of this.#removed) {
+    for (const [key, which] of this.#removed ?? []) {
       const present = this.#view.getAll(key).length;
       if (present === 0) continue;
       const numbers = which === "all" ? [...Array(present).keys()] : [...which];
@@ -162,7 +166,7 @@ export class Edits {
   #renameAll(): void {
     for (const { from, to, condition } of this.#rules.rename) {
       if (!this.#applies(condition)) continue;
-      for (const key of keysOf(from, this.#namesIn)) {
+      for (const key of keysOf(from, () => this.#namesIn())) {
         const present = this.#view.getAll(key).length;
         if (present === 0) continue;
         const name = from.around === undefined
@@ -177,14 +181,15 @@ export class Edits {
   }
 
   #addAll(): void {
-    for (const { name, key, value, top, absent, condition } of this.#rules.add) {
+    for (const { name, key, value, plain, top, absent, condition } of this.#rules.add) {
       if (!this.#applies(condition)) continue;
       if (absent && this.#view.get(name) !== undefined) continue;
       const signed = this.#signaturesOf();
       const breaks = !signed.none &&
         (top ? signed.byTop(key, this.#view.getAll(name).length) : signed.byBottom(key));
       if (breaks && this.#keeps(key, true)) continue;
-      const written = encodeValue(textOf(value, this.#facts, noGroups), this.#writing(name));
+      const text = textOf(value, this.#facts, noGroups);
+      const written = plain ? text : encodeValue(text, this.#writing(name));
       if (top) this.#view.prepend(name, written);
       else this.#view.append(name, written);
     }
@@ -201,10 +206,15 @@ export class Edits {
   }
 
   #signaturesOf(): SignedFields {
-    return this.#signatures ??= new SignedFields([
-      ...(this.#removed.get("dkim-signature") === "all" ? [] : this.#view.getAll("DKIM-Signature")),
-      ...this.#view.getAll("ARC-Message-Signature").slice(0, 1),
-    ]);
+    if (this.#signatures === undefined) {
+      const gone = this.#removed?.get("dkim-signature") === "all";
+      const signatures = gone ? [] : this.#view.getAll("DKIM-Signature");
+      const latest = this.#view.get("ARC-Message-Signature");
+      this.#signatures = new SignedFields(
+        latest === undefined ? signatures : [...signatures, latest],
+      );
+    }
+    return this.#signatures;
   }
 
   /** Notes that an edit breaks a signature; true where the field is therefore left as it is. */

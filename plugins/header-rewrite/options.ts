@@ -149,6 +149,8 @@ export interface Rules {
     readonly name: string;
     readonly key: string;
     readonly value: Template;
+    /** The value is the same for every message, and US-ASCII. */
+    readonly plain: boolean;
     readonly top: boolean;
     /** Only where no field of this name came. */
     readonly absent: boolean;
@@ -176,6 +178,7 @@ export function compileRules(options: Options): Rules {
       name: rule.name,
       key: rule.name.toLowerCase(),
       value: template(rule.value),
+      plain: typeof template(rule.value) === "string" && /^[\x20-\x7e]*$/.test(rule.value),
       top: rule.at === "top",
       absent: rule.when?.includes("absent") === true,
       condition: conditionOf(rule),

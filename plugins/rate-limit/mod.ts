@@ -175,7 +175,7 @@ function limiter(
     for (let i = 0; i < applying.length; i++) {
       const rule = applying[i]!;
       const { left } = answers[i]!;
-      edge.metrics.observe(`left_${rule.name}`, left);
+      edge.metrics.observe(rule.metrics.left, left);
       evidence += `${i === 0 ? "" : ", "}${rule.name}: ${shown(left)} of ${rule.capacity} left`;
       if (!isOver(rule, answers[i]!)) continue;
       if (rule.action !== "delay") {
@@ -187,7 +187,7 @@ function limiter(
       }
     }
     const which = over >= 0 ? over : slowest;
-    if (which < 0) return edge.pass(evidence);
+    if (which < 0) return { verdict: "pass", evidence };
     return limited(
       applying[which]!,
       waitOf(applying[which]!, answers[which]!),
@@ -204,7 +204,7 @@ function limiter(
     { session }: Subject,
     atConnect: boolean,
   ): Limited {
-    edge.metrics.count(`limited_${rule.name}`);
+    edge.metrics.count(rule.metrics.limited);
     edge.log.info("Rate limit reached", {
       rule: rule.name,
       address: session.remote.address,

@@ -161,6 +161,7 @@ export type Options = v.InferOutput<typeof schema>;
 export interface Rule {
   /** Stands in metrics, in the log and in the keys of the state. */
   readonly name: string;
+  readonly metrics: { readonly left: string; readonly limited: string };
   readonly by: readonly Dimension[];
   readonly count: Count;
   readonly limit: number;
@@ -192,6 +193,7 @@ export function compileRules(options: Options): readonly Rule[] {
     const algorithm = given.algorithm ?? (burst === undefined ? "window" : "bucket");
     return {
       name,
+      metrics: { left: `left_${name}`, limited: `limited_${name}` },
       by,
       count,
       limit,

@@ -32,7 +32,9 @@ export class HeaderBlock {
   readonly #edits: HeaderEdit[] = [];
   /** The fields that were prepended, in wire form, top to bottom. */
   #onTop = "";
-  #onlyOnTop = true;
+  /** The fields that were appended, likewise. */
+  #below = "";
+  #onlyAdded = true;
 
   /** The block with the empty line that ends it, or without one when the message has no body. Borrowed: it must not change. */
   constructor(block: Uint8Array) {
@@ -108,10 +110,12 @@ export class HeaderBlock {
   edit(edit: HeaderEdit): void {
     if (edit.edit === "prepend") {
       this.#onTop = foldField(edit.name, edit.value) + this.#onTop;
+    } else if (edit.edit === "append") {
+      this.#below += foldField(edit.name, edit.value);
     } else {
       if (edit.edit === "rename") checkName(edit.to);
       else if (edit.edit !== "remove") foldField(edit.name, edit.value);
-      this.#onlyOnTop = false;
+      this.#onlyAdded = false;
     }
     this.#edits.push(edit);
   }
@@ -119,8 +123,8 @@ export class HeaderBlock {
   /** The block with all edits; the very same array where nothing changes. The empty line stays as it is. */
   apply(): Uint8Array {
     if (this.#edits.length === 0) return this.#block;
-    // Most messages only get trace fields: that needs no parse.
-    if (this.#onlyOnTop) return this.#write(this.#onTop, NO_EDITS);
+    // Most messages only get fields: that needs no list of those that came, and on top not even a parse.
+    if (this.#onlyAdded) return this.#add(this.#onTop, this.#below);
     const list = new EditList(this.#parts);
     for (const edit of this.#edits) list.apply(edit);
     return list.changed ? this.#write(written(list.prepended.toReversed()), list) : this.#block;
@@ -134,7 +138,25 @@ export class HeaderBlock {
     return this.#readParts ??= readParts(this.#block, this.#head);
   }
 
-  #write(onTop: string, list: Pick<EditList, "kept" | "run" | "appended">): Uint8Array {
+  #add(onTop: string, below: string): Uint8Array {
+    const { top, headless } = this.#head;
+    const pieces: Piece[] = [this.#block.subarray(0, top)];
+    addFields(pieces, onTop);
+    let at = top;
+    if (below !== "") {
+      for (const part of this.#parts) {
+        if (part.name === "") break;
+        at = part.end;
+      }
+      if (at > top) pieces.push(this.#block.subarray(top, at));
+      addFields(pieces, below);
+    }
+    if (headless) pieces.push("\r\n");
+    pieces.push(this.#block.subarray(at));
+    return concat(pieces);
+  }
+
+  #write(onTop: string, list: EditList): Uint8Array {
     const { top, headless } = this.#head;
     const pieces: Piece[] = [this.#block.subarray(0, top)];
     addFields(pieces, onTop);
@@ -163,7 +185,6 @@ export class HeaderBlock {
 type Piece = Uint8Array | string;
 
 const LF = 10;
-const NO_EDITS = { kept: [], run: 0, appended: [] };
 const encoder = new TextEncoder();
 
 function isNamed(part: Part, key: string): boolean {
