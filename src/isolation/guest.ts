@@ -5,21 +5,30 @@
  * the runtime can do it. Nothing here is a boundary: the plugin shares this thread. The boundary is the host's.
  * @module
  */
-import { Nonsense, readAnswer, readLogin, readScram, type Stage } from "../pipeline/answer.ts";
+import { Nonsense } from "../pipeline/answer.ts";
 import { HeaderDraft } from "../pipeline/header_draft.ts";
 import { isThenable } from "../pipeline/hook.ts";
 import { shapeOf } from "../pipeline/shape.ts";
 import type { PipelineServices } from "../pipeline/make_edge.ts";
 import { describe } from "../pipeline/text.ts";
-import type { SessionFacts, TransactionFacts } from "../plugin/facts.ts";
+import type { SessionFacts } from "../plugin/facts.ts";
 import type { OptionsSchema, Plugin, PluginExports } from "../plugin/module.ts";
 import { ContentIn } from "./guest_content.ts";
 import { guestEdge } from "./guest_edge.ts";
 import { FactsIn } from "./guest_facts.ts";
 import { draftOf } from "./guest_header.ts";
+import {
+  type Callable,
+  copyOf,
+  type Envelope,
+  given,
+  type Hook,
+  hooksOf,
+  isTold,
+  unfitOf,
+} from "./guest_hooks.ts";
 import { Held, type WorkerScope } from "./port.ts";
 import {
-  ASKED,
   type AskedHook,
   type GuestFailure,
   type GuestModule,
@@ -28,7 +37,6 @@ import {
   type HostService,
   type ToGuest,
   type ToHost,
-  TOLD,
   type ToldHook,
 } from "./protocol.ts";
 
@@ -42,8 +50,6 @@ export interface GuestWorld {
   readonly network: (baseDir: string) => PipelineServices["network"];
 }
 
-type Hook = AskedHook | ToldHook;
-type Callable = (...args: unknown[]) => unknown;
 type StartTask = Extract<GuestTask, { readonly task: "start" }>;
 type HookTask = Extract<GuestTask, { readonly task: "hook" }>;
 
@@ -293,8 +299,7 @@ class Guest {
   async #run(hook: AskedHook, ask: Callable, input: unknown, context: unknown): Promise<unknown> {
     let answer: unknown = this.#scope.guard(this.#budget, () => ask(input, context));
     if (isThenable(answer)) answer = await answer;
-    if (hook === "scram") return readScram(answer);
-    return isLogin(hook) ? readLogin(answer, "") : readAnswer(stageOf(hook), answer);
+    return copyOf(hook, answer);
   }
 
   async #edited(draft: HeaderDraft, answered: Promise<unknown>): Promise<unknown> {
@@ -314,81 +319,6 @@ class Guest {
     if (hook === "closed") this.#facts.forget((facts as SessionFacts).id);
     return undefined;
   }
-}
-
-interface Envelope {
-  readonly address: unknown;
-  readonly params: unknown;
-}
-
-/** What a hook is given before its context. */
-function given(
-  hook: AskedHook,
-  input: unknown,
-  session: SessionFacts | undefined,
-  tx: TransactionFacts | undefined,
-  content: ContentIn | undefined,
-): unknown {
-  switch (hook) {
-    case "connect":
-      return session;
-    case "mail":
-    case "rcpt":
-      return (input as Envelope).address;
-    case "scan":
-      return content;
-    case "data":
-    case "end":
-      return tx;
-    default:
-      return input;
-  }
-}
-
-type LoginHook = "verify" | "scramChecked" | "token" | "certificate";
-
-function isLogin(hook: AskedHook): hook is LoginHook {
-  return hook === "verify" || hook === "scramChecked" || hook === "token" || hook === "certificate";
-}
-
-function stageOf(hook: Exclude<AskedHook, LoginHook | "scram">): Stage {
-  return hook === "scan" ? "body" : hook;
-}
-
-function isTold(hook: Hook): hook is ToldHook {
-  return (TOLD as readonly string[]).includes(hook);
-}
-
-function hooksOf({ hooks }: Plugin): Map<Hook, Callable> {
-  const all = { ...hooks, ...hooks.on, ...hooks.auth, scan: hooks.body?.scan };
-  const found = new Map<Hook, Callable>();
-  for (const name of [...ASKED, ...TOLD]) {
-    const hook = all[name];
-    if (hook !== undefined) found.set(name, hook as Callable);
-  }
-  return found;
-}
-
-/** Hooks that have to answer in the same tick cannot be asked from another thread. */
-function unfitOf({ hooks }: Plugin): readonly string[] {
-  const unfit = [
-    [
-      "hooks.body.transform",
-      hooks.body?.transform,
-      "it is called for each chunk and answers at once",
-    ],
-    [
-      "hooks.body.observe",
-      hooks.body?.observe,
-      "use hooks.body.scan, which reads the whole content",
-    ],
-    ["hooks.reply", hooks.reply, "it answers at once"],
-  ] as const;
-  return unfit.flatMap(([name, hook, why]) =>
-    hook === undefined
-      ? []
-      : [`${name} does not work in a worker: ${why}; otherwise set isolation = "inline"`]
-  );
 }
 
 function failureOf(cause: unknown): GuestFailure {

@@ -88,9 +88,15 @@ export class Keeper {
     });
   }
 
-  /** The line, where there is one now: for what needs no answer. */
-  get running(): { readonly line: Line; readonly facts: FactsOut } | undefined {
-    return this.#state.at === "running" ? this.#state.running : undefined;
+  /** The session is over; what was asked about it before is asked before. */
+  async forget(session: string): Promise<void> {
+    if (this.#state.at === "down") return;
+    try {
+      const { facts, line } = await this.#running();
+      if (facts.forget(session)) line.send({ say: "forget", session });
+    } catch {
+      // The worker that would have come knows nothing of it.
+    }
   }
 
   /** Has it answer within its patience, or be replaced. */

@@ -81,6 +81,7 @@ export class Line {
 
   ask(task: GuestTask, { signal, aborted, asked }: AskOptions = {}): Promise<unknown> {
     if (this.#over !== undefined) return Promise.reject(new Crashed(this.#over));
+    if (signal?.aborted === true) return Promise.reject(signal.reason);
     const id = ++this.#counter;
     return new Promise((resolve, reject) => {
       const open: Open = { resolve, reject, roomy: undefined };

@@ -149,17 +149,10 @@ function observersOf({ hooks: names }: GuestShape, keeper: Keeper): Observers {
       told--;
     }
   };
-  const closed = (session: SessionFacts): Promise<void> | undefined => {
-    if (names.includes("closed")) {
-      return tell("closed", session, undefined, undefined).finally(() =>
-        keeper.running?.facts.forget(session.id)
-      );
-    }
-    const { running } = keeper;
-    if (running?.facts.forget(session.id) === true) {
-      running.line.send({ say: "forget", session: session.id });
-    }
-  };
+  const closed = (session: SessionFacts): Promise<void> =>
+    names.includes("closed")
+      ? tell("closed", session, undefined, undefined).finally(() => keeper.forget(session.id))
+      : keeper.forget(session.id);
   const all: Required<Observers> = {
     opened: (session) => tell("opened", session, undefined, undefined),
     closed,

@@ -43,9 +43,16 @@ export interface Measured extends DriverAnswer {
   readonly cpu: number | undefined;
 }
 
+/** What a Postern has beyond the usual. */
+export interface Further {
+  readonly tables?: string;
+  readonly files?: Readonly<Record<string, string>>;
+}
+
 /** The two ends, and how to put a relay between them. */
 export interface Stage extends AsyncDisposable {
-  postern(at: PosternRuntime): Promise<Relay>;
+  /** `more`: further tables of the configuration, and files beside it. */
+  postern(at: PosternRuntime, more?: Further): Promise<Relay>;
   reference(at: PosternRuntime): Promise<Relay>;
   load(relay: Relay, cell: Cell, bounds: Bounds): Promise<Measured>;
   /** Has so many connections open; 0 closes them. */
@@ -62,10 +69,13 @@ export async function startStage(): Promise<Stage> {
   ]);
   const portOf = (relay: Relay, secure: boolean) => secure ? relay.secure : relay.plain;
   return {
-    async postern(at) {
+    async postern(at, { tables = "", files = {} } = {}) {
       const folder = fs.mkdtempSync(path.join(home.path, "postern-"));
+      for (const [name, text] of Object.entries(files)) {
+        fs.writeFileSync(path.join(folder, name), text);
+      }
       const since = performance.now();
-      const postern = await servePostern(folder, configuration(sink.hello.port), at);
+      const postern = await servePostern(folder, configuration(sink.hello.port) + tables, at);
       return {
         plain: postern.port("plain"),
         secure: postern.port("secure"),
