@@ -154,3 +154,47 @@ async function assertServedSoon(edge: Edge): Promise<void> {
   }
   assert.fail(`The plugin never recovers\n${edge.log()}`);
 }
+
+describe("R38: hooks of a worker that do not judge", () => {
+  const faults = [...QUICK, ...DEADLY, ["has no opinion", "return undefined;"]] as const;
+
+  test("an authenticator that breaks: 454, and no login", async () => {
+    const list = faults.map(([, fault]) => `(): any => { ${fault} }`).join(",\n");
+    await using edge = await startEdge({
+      plugins: {
+        broken: `const faults = [${list}];
+          return { name: "broken", hooks: { auth: { mechanisms: ["PLAIN"],
+            verify: ({ user }: any) => faults[Number(user)]!() } } };`,
+      },
+      pluginSettings: 'isolation = "worker"',
+      listener: 'auth = "required"\nauth_plaintext_loopback = true',
+      limits: "errors = 100\nauth_failures = 100",
+      clock: true,
+    });
+    for (const [number, [how]] of faults.entries()) {
+      edge.advance(61_000);
+      await using client = await edge.greeted();
+      await client.authPlain(String(number), "hunter2-tr0ub4dor", /^(?:454 4\.7\.0|535 5\.7\.8) /);
+      await client.command("MAIL FROM:<a@client.test>", "530 5.7.0");
+      assert.ok(!edge.log().includes("hunter2"), how);
+    }
+  });
+
+  test("observers that break: nobody waits for them, nothing depends on them", async () => {
+    const on = ["opened", "closed", "delivered", "refused", "errorReply"];
+    for (const [how, fault] of [...QUICK].slice(0, 3).concat([...SLOW].slice(0, 1))) {
+      await using edge = await startEdge({
+        plugins: {
+          broken: `const fault = (): any => { ${fault} };
+            return { name: "broken", hooks: { on: { ${
+            on.map((name) => `${name}: fault`).join(", ")
+          } } } };`,
+        },
+        pluginSettings: 'isolation = "worker"',
+      });
+      await assertServed(edge);
+      await assertServed(edge);
+      if (how !== "never settles") await edge.postern.logged("stage=on");
+    }
+  });
+});
