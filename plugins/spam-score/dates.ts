@@ -24,10 +24,27 @@ const zones: ReadonlyMap<string, number> = new Map([
   ["pdt", -420],
 ]);
 
+const weekdays: readonly string[] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+
+/** A date, and what is odd about it. */
+export interface ReadDate {
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  /** The weekday, where one is told, is another than that day's. */
+  readonly wrongWeekday: boolean;
+  /** The zone is none of the Earth's, from -1200 to +1400. */
+  readonly strangeZone: boolean;
+}
+
 /** Milliseconds since the epoch; undefined for what is no date. */
 export function parseDate(text: string): number | undefined {
+  return readDate(text)?.time;
+}
+
+/** Reads a date; undefined for what is none. */
+export function readDate(text: string): ReadDate | undefined {
   const words = withoutComments(text.slice(0, 200)).replaceAll(",", " ").trim().split(/[ \t]+/);
-  if (/^[A-Za-z]{3,9}$/.test(words[0]!)) words.shift();
+  const told = /^[A-Za-z]{3,9}$/.test(words[0]!) ? words.shift()!.slice(0, 3).toLowerCase() : "";
   const [day, monthName, yearText, time, zone = "+0000"] = words;
   if (
     day === undefined || monthName === undefined || yearText === undefined || time === undefined
@@ -46,9 +63,14 @@ export function parseDate(text: string): number | undefined {
   // 60 is the leap second.
   if (hour > 23 || minute > 59 || second > 60) return undefined;
   const midnight = Date.UTC(year, month, Number(day));
+  const date = new Date(midnight);
   // 31 February rolls over into March: no such day.
-  if (new Date(midnight).getUTCDate() !== Number(day)) return undefined;
-  return midnight + ((hour * 60 + minute - offset) * 60 + second) * 1000;
+  if (date.getUTCDate() !== Number(day)) return undefined;
+  return {
+    time: midnight + ((hour * 60 + minute - offset) * 60 + second) * 1000,
+    wrongWeekday: weekdays.includes(told) && weekdays[date.getUTCDay()] !== told,
+    strangeZone: offset < -12 * 60 || offset > 14 * 60,
+  };
 }
 
 function fullYear(text: string): number {

@@ -4,7 +4,8 @@
  */
 import type { HeaderView, SessionFacts, TransactionFacts } from "@postern/postern/plugin";
 import { type Named, parseAddresses } from "./addresses.ts";
-import { parseDate } from "./dates.ts";
+import { type ReadDate, readDate } from "./dates.ts";
+import type { PartHeader } from "./mime.ts";
 import { decodeWords } from "./words.ts";
 
 /** Facts before the content. */
@@ -43,6 +44,10 @@ const wanted: ReadonlySet<string> = new Set([
   "subject",
   "mime-version",
   "content-type",
+  "content-transfer-encoding",
+  "content-disposition",
+  "importance",
+  "x-priority",
   "received",
   "x-mailer",
   "user-agent",
@@ -64,7 +69,7 @@ export class Message implements Envelope {
   readonly #fields = new Map<string, string[]>();
   #from: readonly Named[] | undefined;
   #subject: string | undefined;
-  #date: number | undefined | null = null;
+  #date: ReadDate | undefined | null = null;
 
   constructor(envelope: Envelope, view: HeaderView, prefix = "x-spam-") {
     this.session = envelope.session;
@@ -98,15 +103,34 @@ export class Message implements Envelope {
     return this.#fields.get(name)?.[0];
   }
 
+  /** The last field of this name; lower case. */
+  last(name: string): string | undefined {
+    return this.#fields.get(name)?.at(-1);
+  }
+
+  /** What the message says of its body. */
+  get partHeader(): PartHeader {
+    return {
+      type: this.get("content-type"),
+      encoding: this.get("content-transfer-encoding"),
+      disposition: this.get("content-disposition"),
+    };
+  }
+
   /** Addresses of the first From field. */
   get from(): readonly Named[] {
     return this.#from ??= parseAddresses(this.get("from") ?? "");
   }
 
-  /** The Date field, in milliseconds since the epoch; undefined where it is missing or no date. */
-  get date(): number | undefined {
-    if (this.#date === null) this.#date = parseDate(this.get("date") ?? "");
+  /** The Date field; undefined where it is missing or no date. */
+  get sent(): ReadDate | undefined {
+    if (this.#date === null) this.#date = readDate(this.get("date") ?? "");
     return this.#date;
+  }
+
+  /** The Date field, in milliseconds since the epoch. */
+  get date(): number | undefined {
+    return this.sent?.time;
   }
 
   /** The subject, decoded. */

@@ -1,11 +1,13 @@
 /**
- * spam-score: weighted rules over HELO, envelope and header, and thresholds to tag, defer or refuse.
+ * spam-score: weighted rules over HELO, envelope, header and body, a classifier that learns, and thresholds to tag,
+ * quarantine, defer or refuse.
  *
  * Owns: its own points; the `X-Spam-` fields, of which only ours leave. Decides over the sum of all plugins' points.
- * Never: tells the client which rules it met; decodes a body.
+ * Never: tells the client which rules it met; learns by itself; keeps more than the beginning of a body.
  * @module
  */
 import type {
+  ContentContext,
   HeaderView,
   Manifest,
   OptionsSchema,
@@ -13,81 +15,81 @@ import type {
   Score,
   TransactionContext,
   TransactionFacts,
+  Verdict,
 } from "@postern/postern/plugin";
+import { bandOf, bands } from "./bayes.ts";
+import { Collector, Content } from "./content.ts";
 import { TestStringFinder } from "./gtube.ts";
 import { Message } from "./message.ts";
 import { type Options, schema } from "./options.ts";
-import { bodyRule, envelopeRules, type Finding, headerRules } from "./rules.ts";
+import { bodyRules, envelopeRules, headerRules, testRule } from "./rules.ts";
+import { Scoring } from "./scoring.ts";
+import { tokensOf } from "./tokens.ts";
+import { followModel, type Trained } from "./trained.ts";
 
 /** Options, as the operator writes them. */
 export const options: OptionsSchema = schema;
 
 /** What the plugin says of itself. */
-export const manifest: Manifest = { version: "1.0.0" };
+export const manifest: Manifest = { version: "2.0.0" };
 
 export type { Options };
 
-const spamScore: PluginModule<Options> = (edge, options) => {
-  const weights = new Map(Object.entries(options.weights));
-  const early = weighted(envelopeRules);
-  const late = weighted(headerRules);
+/** What is kept of one transaction between its header and its end. */
+interface Kept {
+  readonly message: Message;
+  readonly finder: TestStringFinder | undefined;
+  readonly collector: Collector | undefined;
+}
+
+/** Symbols that a log line or a header field names. */
+const mostSymbols = 100;
+
+const spamScore: PluginModule<Options> = async (edge, options) => {
+  const scoring = new Scoring(edge, options.weights);
+  const early = scoring.weighted(envelopeRules);
+  const late = scoring.weighted(headerRules);
+  const deep = scoring.weighted(bodyRules);
+  const testPoints = scoring.points(testRule);
+  const bandPoints = new Map(bands.map((band) => [band, scoring.points(band)]));
+  const trained: Trained | undefined = options.bayes === undefined
+    ? undefined
+    : await followModel(edge, options.bayes);
+  const readsBody = deep.length > 0 || trained !== undefined;
   const prefix = `${options.tag_header.toLowerCase()}-`;
-  const testPoints = weights.get(bodyRule.symbol) ?? bodyRule.points;
-  const finders = new WeakMap<TransactionFacts, TestStringFinder>();
+  const kept = new WeakMap<TransactionFacts, Kept>();
   const refuse = edge.refuse(550, "5.7.1", "Message refused as spam");
   const defer = edge.defer(451, "4.7.1", "Message deferred, try again later");
-
-  /** Rules with their points; those without points are not asked. */
-  function weighted<R extends { readonly symbol: string; readonly points: number }>(
-    rules: readonly R[],
-  ): readonly R[] {
-    return rules
-      .map((rule) => ({ ...rule, points: weights.get(rule.symbol) ?? rule.points }))
-      .filter((rule) => rule.points !== 0);
-  }
-
-  function ask<F extends { readonly session: { readonly identity: unknown } }>(
-    rules: readonly {
-      readonly symbol: string;
-      readonly points: number;
-      readonly strangers?: true;
-      readonly check: (facts: F) => Finding;
-    }[],
-    facts: F,
-  ): readonly Score[] {
-    const stranger = facts.session.identity === undefined;
-    const scores: Score[] = [];
-    for (const rule of rules) {
-      if (rule.strangers === true && !stranger) continue;
-      const finding = rule.check(facts);
-      if (finding === false) continue;
-      scores.push(
-        finding === true
-          ? edge.score(rule.points, rule.symbol)
-          : edge.score(rule.points, rule.symbol, finding),
-      );
-    }
-    return scores;
-  }
+  const quarantine = edge.quarantine("Likely spam", options.quarantine_upstream);
 
   function data(tx: TransactionFacts): readonly Score[] | undefined {
-    const scores = ask(early, { session: tx.session, tx, now: edge.clock.now() });
+    const scores = scoring.ask(early, tx.session, {
+      session: tx.session,
+      tx,
+      now: edge.clock.now(),
+    });
     return scores.length === 0 ? undefined : scores;
   }
 
   function header(view: HeaderView, { session, tx }: TransactionContext) {
     const message = new Message({ session, tx, now: edge.clock.now() }, view, prefix);
-    const scores = ask(late, message);
+    const scores = scoring.ask(late, session, message);
     // Whoever filters behind us believes these fields: those of the client are forged.
     for (const name of message.spamFields) view.remove(name);
-    if (options.tag_at !== undefined) tag(view, tx, scores, options.tag_at);
+    if (options.tag_at !== undefined && !options.hold) tag(view, tx, scores, options.tag_at);
+    if (testPoints !== 0 || readsBody) {
+      kept.set(tx, {
+        message,
+        finder: testPoints === 0 ? undefined : new TestStringFinder(),
+        collector: readsBody ? new Collector() : undefined,
+      });
+    }
     return scores.length === 0 ? undefined : scores;
   }
 
   function tag(view: HeaderView, tx: TransactionFacts, own: readonly Score[], tagAt: number): void {
-    const sum = rounded(own.reduce((total, { points }) => total + points, tx.score));
+    const sum = total(tx, own);
     const spam = sum >= tagAt;
-    const tests = [...tx.symbols, ...own].slice(0, 100).map(({ symbol }) => symbol).join(",");
     if (spam) {
       view.append(`${options.tag_header}-Score`, sum.toFixed(1));
       view.append(`${options.tag_header}-Flag`, "YES");
@@ -95,48 +97,83 @@ const spamScore: PluginModule<Options> = (edge, options) => {
     view.append(
       `${options.tag_header}-Status`,
       `${spam ? "Yes" : "No"}, score=${sum.toFixed(1)} required=${tagAt.toFixed(1)} tests=${
-        tests || "none"
+        names(tx, own) || "none"
       }`,
     );
   }
 
   function observe(chunk: Uint8Array, { tx }: TransactionContext): void {
-    let finder = finders.get(tx);
-    if (finder === undefined) finders.set(tx, finder = new TestStringFinder());
-    finder.feed(chunk);
+    const state = kept.get(tx);
+    state?.finder?.feed(chunk);
+    state?.collector?.feed(chunk);
   }
 
-  function end(tx: TransactionFacts) {
-    const spamTest = finders.get(tx)?.found === true;
-    const own = spamTest ? [edge.score(testPoints, bodyRule.symbol)] : [];
-    const sum = rounded(tx.score + (spamTest ? testPoints : 0));
-    const verdict = options.refuse_at !== undefined && sum >= options.refuse_at
-      ? refuse
-      : options.defer_at !== undefined && sum >= options.defer_at
-      ? defer
-      : undefined;
+  /** What the body says. */
+  function judge(tx: TransactionFacts): Score[] {
+    const state = kept.get(tx);
+    if (state === undefined) return [];
+    const { message, finder, collector } = state;
+    const scores = finder?.found === true ? [edge.score(testPoints, testRule.symbol)] : [];
+    if (collector === undefined) return scores;
+    const content = new Content(collector.octets, message.partHeader, collector.complete);
+    scores.push(...scoring.ask(deep, tx.session, content, message));
+    const classifier = trained?.classifier;
+    if (classifier !== undefined) {
+      const probability = classifier.probability(tokensOf(message, content));
+      const band = bandOf(probability);
+      const points = bandPoints.get(band)!;
+      if (points !== 0) scores.push(edge.score(points, band.symbol, probability.toFixed(4)));
+    }
+    return scores;
+  }
+
+  function end(tx: TransactionFacts, { header }: ContentContext) {
+    const own = judge(tx);
+    if (options.hold && header !== undefined && options.tag_at !== undefined) {
+      tag(header, tx, own, options.tag_at);
+    }
+    const sum = total(tx, own);
+    const verdict = ruling(sum);
     if (verdict === undefined) return own.length === 0 ? undefined : own;
-    edge.metrics.count(verdict === refuse ? "refused" : "deferred");
-    edge.log.info(verdict === refuse ? "Refused as spam" : "Deferred as likely spam", {
-      tx: tx.id,
-      score: sum,
-      symbols: [...tx.symbols, ...(spamTest ? [bodyRule] : [])].slice(0, 100)
-        .map(({ symbol }) => symbol).join(","),
-    });
+    const [counter, words] = told[verdict.verdict];
+    edge.metrics.count(counter);
+    edge.log.info(words, { tx: tx.id, score: sum, symbols: names(tx, own) });
     return own.length === 0 ? verdict : [...own, verdict];
   }
 
-  const body = testPoints === 0 ? {} : { body: { observe } };
+  function ruling(sum: number) {
+    const { quarantine_at, defer_at, refuse_at } = options;
+    if (refuse_at !== undefined && sum >= refuse_at) return refuse;
+    if (defer_at !== undefined && sum >= defer_at) return defer;
+    if (quarantine_at !== undefined && sum >= quarantine_at) return quarantine;
+    return undefined;
+  }
+
+  const observes = testPoints !== 0 || readsBody;
   return {
     name: "spam-score",
     onError: "pass",
-    hooks: { data, header, ...body, end },
+    holdBody: options.hold,
+    hooks: { data, header, ...(observes ? { body: { observe } } : {}), end },
+    ...(trained === undefined ? {} : { close: () => trained.stop() }),
   };
 };
 
 export default spamScore;
 
-/** Sums of decimal fractions are off in the last binary digit: 5.0 must reach 5. */
-function rounded(sum: number): number {
+/** Counter and log line of each verdict. */
+const told = {
+  refuse: ["refused", "Refused as spam"],
+  defer: ["deferred", "Deferred as likely spam"],
+  quarantine: ["quarantined", "Quarantined as likely spam"],
+} as const satisfies Partial<Record<Verdict["verdict"], readonly [string, string]>>;
+
+/** All points so far. Sums of decimal fractions are off in the last binary digit: 5.0 must reach 5. */
+function total(tx: TransactionFacts, own: readonly Score[]): number {
+  const sum = own.reduce((sum, { points }) => sum + points, tx.score);
   return Math.round(sum * 1000) / 1000;
+}
+
+function names(tx: TransactionFacts, own: readonly Score[]): string {
+  return [...tx.symbols, ...own].slice(0, mostSymbols).map(({ symbol }) => symbol).join(",");
 }

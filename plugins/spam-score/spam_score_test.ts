@@ -18,7 +18,7 @@ import { organisation, parseAddresses } from "./addresses.ts";
 import { parseDate } from "./dates.ts";
 import { testString, TestStringFinder } from "./gtube.ts";
 import spamScore, { type Options, options } from "./mod.ts";
-import { allRules, envelopeRules, headerRules } from "./rules.ts";
+import { allRules, bodyRules, envelopeRules, headerRules, testRule } from "./rules.ts";
 import { decodeWords } from "./words.ts";
 
 const ham = [
@@ -115,13 +115,26 @@ describe("header", () => {
     ["FROM_ENVELOPE_DIFFER", message({ From: "x@other.test" })],
     ["", message({ From: "x@other.test", "List-Id": "<l.example.net>" })],
     ["", message({ From: "x@www.example.net" })],
+    ["FROM_NO_DOT FROM_ENVELOPE_DIFFER", message({ From: "x@localhost" })],
+    ["FROM_LOCAL_DIGITS", message({ From: "sam49281@example.net" })],
+    ["FROM_IS_TO", message({ From: "a@example.net", To: "A@example.net" })],
+    ["DATE_WRONG_WEEKDAY", message({ Date: "Mon, 15 Jan 2026 12:59:58 +0100" })],
+    ["", message({ Date: "15 Jan 2026 12:59:58 +0100" })],
+    ["DATE_BAD_ZONE", message({ Date: "Fri, 16 Jan 2026 06:59:58 +1900" })],
+    ["DATE_RECEIVED_DIFFER", message({ Date: "Thu, 8 Jan 2026 12:00:00 +0000" })],
+    ["MESSAGE_ID_LOCAL", message({ "Message-ID": "<1@localhost.localdomain>" })],
+    ["SUBJECT_GAP", message({ Subject: "Make friends          qx7731" })],
+    ["SUBJECT_MONEY", message({ Subject: "Earn $ 5,000 a week" })],
+    ["SUBJECT_NEEDLESS_ENCODING", message({ Subject: `=?utf-8?B?${btoa("Hello you")}?=` })],
+    ["PRIORITY_URGENT", message({}, "X-Priority: 1 (Highest)")],
+    ["PRIORITY_URGENT", message({}, "Importance: High")],
     ["REPLY_TO_FREEMAIL", message({ "Reply-To": "Sam <sam@gmail.com>" })],
     ["", message({ "Reply-To": "sam@elsewhere.test" })],
     ["MISSING_DATE", message({ Date: null })],
     ["BAD_DATE", message({ Date: "yesterday" })],
-    ["DATE_IN_FUTURE", message({ Date: "Fri, 16 Jan 2026 12:00:01 +0000" })],
+    ["DATE_IN_FUTURE DATE_RECEIVED_DIFFER", message({ Date: "Fri, 16 Jan 2026 12:00:01 +0000" })],
     ["", message({ Date: "Fri, 16 Jan 2026 11:59:59 +0000" })],
-    ["DATE_IN_PAST", message({ Date: "1 Jan 2025 00:00 GMT" })],
+    ["DATE_IN_PAST DATE_RECEIVED_DIFFER", message({ Date: "1 Jan 2025 00:00 GMT" })],
     ["MISSING_MESSAGE_ID", message({ "Message-ID": null })],
     ["BAD_MESSAGE_ID", message({ "Message-ID": "1@example.net" })],
     ["MISSING_SUBJECT", message({ Subject: null })],
@@ -152,12 +165,12 @@ describe("header", () => {
     const met = new Set<string>();
     for (const [expected] of cases) expected.split(" ").forEach((symbol) => met.add(symbol));
     assert.deepEqual(headerRules.map(({ symbol }) => symbol).filter((s) => !met.has(s)), []);
-    assert.ok(envelopeRules.length + headerRules.length >= 25);
+    assert.ok(envelopeRules.length + headerRules.length + bodyRules.length >= 60);
     const readme = readFileSync(new URL("README.md", import.meta.url), "utf8");
     for (const { symbol, points, description } of allRules) {
       assert.match(symbol, /^[A-Z0-9_]+$/);
       assert.ok(Number.isFinite(points) && points !== 0);
-      assert.match(readme, new RegExp(`\\| \`${symbol}\` +\\| ${points} `), symbol);
+      assert.match(readme, new RegExp(`\\| \`${symbol}\` +\\| ${points} +\\|`), symbol);
       assert.ok(readme.includes(description), description);
     }
     assert.equal(new Set(allRules.map(({ symbol }) => symbol)).size, allRules.length);
@@ -205,12 +218,12 @@ describe("tagging", () => {
 
   test("fields that came with the message are forged and go, with and without a threshold", async () => {
     const forged = message({}, "X-Spam-Flag: NO", "x-spam-level: ", "X-SPAM-STATUS: No");
-    assert.deepEqual((await start()).header(forged).lines, message());
+    assert.deepEqual((await start({ refuse_at: 15 })).header(forged).lines, message());
     assert.deepEqual((await start({ tag_at: 5 })).header(forged).lines, [
       ...message(),
       "X-Spam-Status: No, score=0.0 required=5.0 tests=none",
     ]);
-    const own = await start({ tag_header: "X-Edge" });
+    const own = await start({ tag_header: "X-Edge", refuse_at: 15 });
     assert.deepEqual(
       own.header(message({}, "X-Edge-Flag: NO", "X-Spam-Flag: NO")).lines,
       message(),
@@ -226,7 +239,10 @@ describe("the end", () => {
   ) => {
     const { edge, hooks } = await start(given);
     const tx = transaction(facts);
-    for (const part of body) hooks.body!.observe!(new TextEncoder().encode(part), context(tx));
+    hooks.header!(headerView(...message()), context(tx));
+    for (const part of body.length === 0 ? ["Hello\r\n"] : body) {
+      hooks.body!.observe!(new TextEncoder().encode(part), context(tx));
+    }
     return { edge, answer: hooks.end!(tx, context(tx)) };
   };
   const refused = {
@@ -245,7 +261,16 @@ describe("the end", () => {
     assert.deepEqual(answer, refused);
     assert.equal(edge.entries[0]!.fields["symbols"], "A");
     assert.equal((await end({ refuse_at: 15 }, { score: 14.9 })).answer, undefined);
-    assert.equal((await end({}, { score: 1e6 })).answer, undefined);
+    assert.equal((await end({ tag_at: 5 }, { score: 1e6 })).answer, undefined);
+  });
+
+  test("without any threshold written, 5 tags and 15 refuses", async () => {
+    assert.deepEqual((await end({}, { score: 15 })).answer, refused);
+    assert.equal((await end({}, { score: 14.9 })).answer, undefined);
+    assert.match(
+      (await start()).header(message(), { score: 5 }).lines.at(-1)!,
+      /^X-Spam-Status: Yes/,
+    );
   });
 
   test("defers between the thresholds", async () => {
@@ -268,12 +293,15 @@ describe("the end", () => {
     assert.deepEqual((await end({ refuse_at: 15 }, {}, body)).answer, [scored, refused]);
     assert.deepEqual((await end({ tag_at: 5 }, {}, body)).answer, [scored]);
     assert.equal((await end({ refuse_at: 15 }, {}, "Hello\r\n")).answer, undefined);
-    assert.equal((await start({ weights: { GTUBE: 0 } })).hooks.body, undefined);
+    const off = Object.fromEntries([...bodyRules, testRule].map(({ symbol }) => [symbol, 0]));
+    assert.equal((await start({ weights: off })).hooks.body, undefined);
   });
 
   test("one transaction's body says nothing of another's", async () => {
     const { hooks } = await start({ refuse_at: 15 });
     const [spam, good] = [transaction({ id: "s1.1" }), transaction({ id: "s1.2" })];
+    for (const tx of [spam, good]) hooks.header!(headerView(...message()), context(tx));
+    hooks.body!.observe!(new TextEncoder().encode("Good day"), context(good));
     hooks.body!.observe!(new TextEncoder().encode(testString), context(spam));
     assert.equal(hooks.end!(good, context(good)), undefined);
     assert.deepEqual(hooks.end!(spam, context(spam)), [scored, refused]);
@@ -416,7 +444,7 @@ describe("readers", () => {
   });
 
   test("R34: field names and symbols of object properties are nothing special", async () => {
-    const { header } = await start();
+    const { header } = await start({ refuse_at: 15 });
     const lines = message({}, "__proto__: x", "constructor: y", "toString: z");
     assert.deepEqual(header(lines).scores, []);
     assert.deepEqual(header(lines).lines, lines);
@@ -438,4 +466,14 @@ test("options say what is wrong and where", async () => {
   ]);
   assert.equal((await faults({ tag_at: 20, refuse_at: 15 })).length, 1);
   assert.equal((await faults({ defer_at: 15, refuse_at: 15 })).length, 1);
+  assert.equal((await faults({ quarantine_at: 15, refuse_at: 15 })).length, 1);
+  assert.equal((await faults({ quarantine_at: 8, hold: false })).length, 1);
+  assert.equal((await faults({ quarantine_upstream: "junk" })).length, 1);
+  assert.deepEqual(
+    await faults({ quarantine_at: 8, quarantine_upstream: "junk", defer_at: 9 }),
+    [],
+  );
+  assert.deepEqual(await faults({ bayes: { modell: "x" } }), [
+    'bayes.modell: unknown key "modell", did you mean "model"',
+  ]);
 });

@@ -1,5 +1,5 @@
 /**
- * Encoded words (RFC 2047) made readable, for rules that look at names and subjects.
+ * Encoded words (RFC 2047) and parameters (RFC 2231) made readable, for rules that look at names and subjects.
  *
  * Never fails: what cannot be decoded stays as it is. Linear; the input is cut at 2,000 characters.
  * @module
@@ -20,6 +20,19 @@ export function decodeWords(text: string): string {
       return whole;
     }
   });
+}
+
+/** `charset'language'percent-encoded` (RFC 2231 section 4) made readable; what cannot be decoded stays as it is. */
+export function decodeParameter(text: string): string {
+  const [charset, , ...rest] = text.slice(0, 2000).split("'");
+  const data = rest.join("'");
+  try {
+    return new TextDecoder(charset).decode(
+      quoted(data.replaceAll("_", "=5F").replaceAll("%", "=")),
+    );
+  } catch {
+    return text;
+  }
 }
 
 function base64(data: string): Uint8Array {

@@ -31,6 +31,8 @@ export interface WordSpec {
   readonly value: string;
   readonly description: string;
   readonly required: boolean;
+  /** Takes all words that are left; only the last one can. */
+  readonly many?: boolean;
 }
 
 /** A command as data. */
@@ -57,7 +59,9 @@ type FlagValue<F extends FlagSpec> = F["kind"] extends "boolean" ? boolean
 export interface Input<S extends CommandSpec> {
   readonly flags: { readonly [K in keyof S["flags"]]: FlagValue<S["flags"][K]> };
   readonly words: {
-    readonly [K in keyof S["words"]]: S["words"][K]["required"] extends true ? string
+    readonly [K in keyof S["words"]]: S["words"][K] extends { readonly many: true }
+      ? readonly string[]
+      : S["words"][K]["required"] extends true ? string
       : string | undefined;
   };
 }
@@ -102,14 +106,15 @@ export function parseCommand<const S extends CommandSpec>(
   const parsed = parseFlags({ ...spec.flags, ...COMMON_FLAGS }, args, spec.name, false);
   if (parsed.values.get("help") === true) return { kind: "help" };
   const given = [...parsed.words, ...parsed.verbatim];
-  const words: Record<string, string | undefined> = {};
+  const words: Record<string, string | readonly string[] | undefined> = {};
   let next = 0;
   for (const [key, word] of Object.entries(spec.words)) {
-    const value = given[next++];
+    const value = given[next];
     if (value === undefined && word.required) {
       throw new UsageError(`Missing argument ${word.value}`, spec.name);
     }
-    words[key] = value;
+    words[key] = word.many === true ? given.slice(next) : value;
+    next = word.many === true ? given.length : next + 1;
   }
   const surplus = given[next];
   if (surplus !== undefined) {

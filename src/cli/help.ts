@@ -60,9 +60,10 @@ export function commandHelp(io: CliIo, spec: CommandSpec): string {
 }
 
 function usage(spec: CommandSpec): string {
-  const words = Object.values(spec.words).map((word) =>
-    word.required ? word.value : `[${word.value}]`
-  );
+  const words = Object.values(spec.words).map((word) => {
+    const value = word.many === true ? `${word.value}...` : word.value;
+    return word.required ? value : `[${value}]`;
+  });
   return ["postern", spec.name, "[OPTIONS]", ...words].join(" ");
 }
 

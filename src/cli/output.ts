@@ -122,3 +122,28 @@ export async function withSpinner<A>(
     spinner.stop();
   }
 }
+
+/**
+ * Does `work`, which counts messages: beside a spinner on standard error where that is a terminal, else with a line for
+ * every thousand.
+ */
+export async function withProgress<A>(
+  io: CliIo,
+  message: string,
+  work: (count: (done: number) => void) => Promise<A>,
+): Promise<A> {
+  if (!io.isTerminal("stderr") || io.env("TERM") === "dumb") {
+    return await work((done) => {
+      if (done % 1000 === 0) io.stderr(`${message}: ${done} messages\n`);
+    });
+  }
+  const spinner = new Spinner(wantsColor(io, "stderr") ? { message, color: "cyan" } : { message });
+  spinner.start();
+  try {
+    return await work((done) => {
+      spinner.message = `${message}: ${done} messages`;
+    });
+  } finally {
+    spinner.stop();
+  }
+}

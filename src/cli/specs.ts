@@ -3,7 +3,7 @@
  * runs (`commands.ts`), so `postern help` costs nothing.
  * @module
  */
-import type { CommandSpec, FlagSpec } from "./args.ts";
+import type { CommandSpec, FlagSpec, WordSpec } from "./args.ts";
 
 const config = {
   kind: "string",
@@ -276,6 +276,68 @@ export const pluginCheckSpec = {
   ],
 } as const satisfies CommandSpec;
 
+const modelFile = {
+  kind: "string",
+  short: "m",
+  value: "FILE",
+  default: "spam.bayes",
+  description: "The model that the spam-score policy reads",
+} as const satisfies FlagSpec;
+
+const learnPath = {
+  value: "PATH",
+  description:
+    "A message, an mbox, a Maildir or a folder of these; - for standard input; several are taken",
+  required: true,
+  many: true,
+} as const satisfies WordSpec;
+
+export const learnHamSpec = {
+  name: "learn ham",
+  summary: "Teach the spam classifier what good mail looks like",
+  flags: { model: modelFile },
+  words: { path: learnPath },
+  details: [
+    "A message that was learned before is not counted twice; one that was learned as spam changes over. The model is replaced in one step, is readable by its owner only, and servers that run follow it.",
+  ],
+  examples: ["postern learn ham ~/Maildir", "postern learn ham archive.mbox --model spam.bayes"],
+} as const satisfies CommandSpec;
+
+export const learnSpamSpec = {
+  name: "learn spam",
+  summary: "Teach the spam classifier what spam looks like",
+  flags: { model: modelFile },
+  words: { path: learnPath },
+  details: [
+    "A message that was learned before is not counted twice; one that was learned as ham changes over. The model is replaced in one step, is readable by its owner only, and servers that run follow it.",
+  ],
+  examples: ["postern learn spam ~/Maildir/.Junk", "postern learn spam - < message.eml"],
+} as const satisfies CommandSpec;
+
+export const learnForgetSpec = {
+  name: "learn forget",
+  summary: "Take back what was learned from messages",
+  flags: { model: modelFile },
+  words: { path: learnPath },
+  examples: ["postern learn forget message.eml"],
+} as const satisfies CommandSpec;
+
+export const learnMergeSpec = {
+  name: "learn merge",
+  summary: "Add what another model has learned",
+  flags: { model: modelFile },
+  words: {
+    other: {
+      value: "MODEL",
+      description: "A model of another server; several are taken",
+      required: true,
+      many: true,
+    },
+  },
+  details: ["Refused where a message was learned into both models: it would count twice."],
+  examples: ["postern learn merge other.bayes"],
+} as const satisfies CommandSpec;
+
 export const schemaSpec = {
   name: "schema",
   summary: "Print the JSON Schema of the configuration, for editors",
@@ -315,6 +377,10 @@ export const SPECS: readonly CommandSpec[] = [
   pluginNewSpec,
   pluginTestSpec,
   pluginCheckSpec,
+  learnHamSpec,
+  learnSpamSpec,
+  learnForgetSpec,
+  learnMergeSpec,
   schemaSpec,
   versionSpec,
   helpSpec,
