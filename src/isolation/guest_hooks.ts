@@ -85,6 +85,7 @@ export function unfitOf({ hooks }: Plugin): readonly string[] {
       hooks.body?.transform,
       "it is called for each chunk and answers at once",
     ],
+    ["hooks.body.flush", hooks.body?.flush, "it answers at once"],
     [
       "hooks.body.observe",
       hooks.body?.observe,

@@ -222,6 +222,11 @@ describe("what cannot work in a worker stops the start", () => {
         /transform does not work in a worker/,
       ],
       [
+        "flush",
+        'return { name: "x", hooks: { body: { flush() {} } } };',
+        /flush does not work in a worker/,
+      ],
+      [
         "observe",
         'return { name: "x", hooks: { body: { observe: () => {} } } };',
         /observe does not work.*scan/,
