@@ -161,6 +161,8 @@ class Writer {
   async close(): Promise<void> {
     this.#retryAt = 0;
     await this.flush();
+    // What a session that is cut off still tells must not open the file again: nobody would close it.
+    this.#opened = false;
     await this.#file.close();
   }
 
@@ -169,7 +171,7 @@ class Writer {
     this.#scheduled = true;
     later(joinMs, () => {
       this.#scheduled = false;
-      if (this.#writing === undefined) void this.#begin();
+      if (this.#opened && this.#writing === undefined) void this.#begin();
     });
   }
 
