@@ -65,7 +65,8 @@ async function loadOne(settings: PluginSettings, source: PluginSource): Promise<
       ? source.importModule(use)
       : builtin());
   } catch (cause) {
-    const names = /^[a-z0-9-]+$/.test(use) ? [...source.builtins.keys()] : [];
+    const isName = builtin === undefined && /^[a-z0-9-]+$/.test(use);
+    const names = isName ? [...source.builtins.keys()] : [];
     const hint = didYouMean(use, names);
     // Who meant a bundled one is not helped by where else it was looked for.
     const why = hint === "" ? `: ${failureMessage(cause)}` : hint;

@@ -76,7 +76,7 @@ function spawn(entry: URL, { name, url, rights, onMessage, onEnd }: Order): Hand
   });
   listen("error", (event) => {
     event.preventDefault?.();
-    end(String(event.message).replace(/^Uncaught (?:\(in promise\) )?/, ""));
+    end(reasonOf(String(event.message)));
   });
   listen("close", () => end("It has ended itself"));
   return {
@@ -95,6 +95,12 @@ function spawn(entry: URL, { name, url, rights, onMessage, onEnd }: Order): Hand
 function letIn(entry: URL, url: string): string {
   const source = `import ${JSON.stringify(entry.href)}; import ${JSON.stringify(url)};`;
   return `data:text/javascript,${encodeURIComponent(source)}`;
+}
+
+/** The first line of what the runtime says, which is coloured and has the place behind it. */
+function reasonOf(message: string): string {
+  const [line = ""] = message.replace(/\x1b\[[0-9;]*m/g, "").split("\n");
+  return line.replace(/^Uncaught (?:\(in promise\) )?/, "");
 }
 
 function mutable(list: readonly string[] | true): string[] | true {
