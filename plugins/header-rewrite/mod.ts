@@ -21,7 +21,7 @@ import { compileRules, type Options, schema } from "./options.ts";
 export const options: OptionsSchema = schema;
 
 /** What the plugin says of itself. */
-export const manifest: Manifest = { version: "2.0.0" };
+export const manifest: Manifest = { version: "2.0.0", reads: ["score"] };
 
 export type { Options };
 

@@ -31,7 +31,7 @@ import { followModel, type Trained } from "./trained.ts";
 export const options: OptionsSchema = schema;
 
 /** What the plugin says of itself. */
-export const manifest: Manifest = { version: "2.0.0" };
+export const manifest: Manifest = { version: "2.0.0", reads: ["score"] };
 
 export type { Options };
 
