@@ -37,6 +37,8 @@ import { Session } from "./session.ts";
 /** How long a client that was turned away may take to hang up, and how many of them are waited for. */
 const lingerMs = 5_000;
 const mostTurnedAway = 256;
+/** How long sessions that are cut off at the end of the drain time may take to be gone. */
+const lastWordsMs = 1_000;
 
 /** A listener could not be opened. */
 export class ListenFailed extends Data.TaggedError("ListenFailed")<{
@@ -198,8 +200,13 @@ class Server implements RunningServer {
         Effect.andThen(Effect.timeoutOrElse(empty, {
           duration: this.#options.settings.timeouts.drain,
           orElse: () =>
-            Effect.sync(() => {
+            Effect.suspend(() => {
               for (const session of [...this.#sessions]) session.kill();
+              // Their records and files belong to this run; who is between a dot and its reply is not waited for.
+              return Effect.timeoutOrElse(empty, {
+                duration: lastWordsMs,
+                orElse: () => Effect.void,
+              });
             }),
         })),
         Effect.andThen(Effect.sync(() => this.#options.upstreams.close())),
