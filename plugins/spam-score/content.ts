@@ -5,7 +5,7 @@
  * costs a copy.
  * @module
  */
-import { isCharset, toText, undo } from "./decode.ts";
+import { isAscii, isCharset, toText, undo } from "./decode.ts";
 import { type Html, readHtml } from "./html.ts";
 import { type Oddity, type Part, type PartHeader, structure } from "./mime.ts";
 import { parseUri, type Uri, urisInText } from "./uris.ts";
@@ -117,7 +117,7 @@ export class Content {
         html,
         broken,
         raw8bit: part.encoding === "7bit" && /^$|^us-ascii$/.test(part.charset) &&
-          /[^\x00-\x7f]/.test(source),
+          !isAscii(used),
       });
     }
     return texts;

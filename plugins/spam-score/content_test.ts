@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { Collector, Content, deepestOctet, mostText } from "./content.ts";
-import { toText, undo } from "./decode.ts";
+import { isAscii, toText, undo } from "./decode.ts";
 import { decodeEntities, readHtml } from "./html.ts";
 import { mostParts, structure } from "./mime.ts";
 import { parseUri, urisInText } from "./uris.ts";
@@ -140,6 +140,16 @@ describe("encodings", () => {
     assert.ok(!undo("quoted-printable", bytes("cut at the end=3")).broken);
     assert.equal(toText("windows-1251", Uint8Array.of(0xcf)), "\u041f");
     assert.equal(toText("no-such", bytes("\u20ac")), "\u20ac");
+  });
+
+  test("US-ASCII is told from the rest, at any place", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 30 }), fc.nat(3), (octets, cut) => {
+        const part = octets.subarray(cut);
+        assert.equal(isAscii(part), part.every((octet) => octet < 128));
+      }),
+    );
+    assert.ok(isAscii(bytes("plain text of any length")));
   });
 
   test("base64 is undone as it was made", () => {

@@ -43,7 +43,7 @@ export function parseDate(text: string): number | undefined {
 
 /** Reads a date; undefined for what is none. */
 export function readDate(text: string): ReadDate | undefined {
-  const words = withoutComments(text.slice(0, 200)).replaceAll(",", " ").trim().split(/[ \t]+/);
+  const words = wordsOf(text);
   const told = /^[A-Za-z]{3,9}$/.test(words[0]!) ? words.shift()!.slice(0, 3).toLowerCase() : "";
   const [day, monthName, yearText, time, zone = "+0000"] = words;
   if (
@@ -71,6 +71,17 @@ export function readDate(text: string): ReadDate | undefined {
     wrongWeekday: weekdays.includes(told) && weekdays[date.getUTCDay()] !== told,
     strangeZone: offset < -12 * 60 || offset > 14 * 60,
   };
+}
+
+/** As nearly every program writes it; everything else goes the long way. */
+const usual =
+  /^(?:([A-Za-z]{3}), )?([0-9]{1,2}) ([A-Za-z]{3}) ([0-9]{4}) ([0-9:]{5,8}) ([+-][0-9]{4})$/;
+
+function wordsOf(text: string): string[] {
+  const short = text.slice(0, 200).trim();
+  const parts = usual.exec(short);
+  if (parts !== null) return parts.slice(parts[1] === undefined ? 2 : 1);
+  return withoutComments(short).replaceAll(",", " ").trim().split(/[ \t]+/);
 }
 
 function fullYear(text: string): number {

@@ -92,6 +92,15 @@ function unbase64(octets: Uint8Array): Decoded {
   return { octets: out.subarray(0, length), broken };
 }
 
+/** Whether every octet is US-ASCII; four at a time, for it is asked of every text. */
+export function isAscii(octets: Uint8Array): boolean {
+  const view = new DataView(octets.buffer, octets.byteOffset, octets.length);
+  const whole = octets.length & ~3;
+  for (let i = 0; i < whole; i += 4) if ((view.getUint32(i) & 0x80808080) !== 0) return false;
+  for (let i = whole; i < octets.length; i++) if (octets[i]! > 127) return false;
+  return true;
+}
+
 /** Decoders by label; the labels come from strangers, so only some are kept. */
 const decoders = new Map<string, TextDecoder | undefined>();
 const mostDecoders = 64;

@@ -284,16 +284,19 @@ function told({ type, encoding, disposition }: PartHeader): Told {
 /** `value; name=value; name="value"` (RFC 2045 section 5.1, RFC 2231 names), cut at 2,000 characters and 20 parameters. */
 class Parameters {
   readonly #values = new Map<string, string>();
+  /** Some name has a star: RFC 2231 is at work. */
+  #extended = false;
   constructor(readonly value: string) {}
 
   add(name: string, value: string): void {
+    if (name.includes("*")) this.#extended = true;
     if (!this.#values.has(name)) this.#values.set(name, value);
   }
 
   /** The parameter in any of the forms of RFC 2231. */
   get(name: string): string | undefined {
     const plain = this.#values.get(name);
-    if (plain !== undefined) return plain;
+    if (plain !== undefined || !this.#extended) return plain;
     const extended = this.#values.get(`${name}*`);
     if (extended !== undefined) return decodeParameter(extended);
     let joined = "";

@@ -47,7 +47,7 @@ describe("postern learn", () => {
         "Maildir/dovecot.index": "no message",
         "folder/deep/x": mail(9),
         "folder/.hidden": mail(97),
-        "folder/notes.json": '{ "no": "message" }\n',
+        "folder/notes.json": '{"no":"message"}\n',
         "folder/empty": "",
       });
       const paths = ["one.eml", "many.mbox", "many_crlf.mbox", "Maildir", "folder", "-"];
