@@ -180,6 +180,7 @@ describe("examples", () => {
       onError: "tempfail",
       budget: 5000,
       watch: false,
+      worker: undefined,
       path: "plugins[1]",
     });
     assert.equal(
