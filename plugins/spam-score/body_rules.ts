@@ -6,6 +6,7 @@
 import { parseAddress } from "../shared/network.ts";
 import { organisation } from "./addresses.ts";
 import type { Content } from "./content.ts";
+import { isAscii } from "./decode.ts";
 import type { Oddity, Part } from "./mime.ts";
 import type { BodyRule, Finding } from "./rule.ts";
 import { parseUri, type Uri } from "./uris.ts";
@@ -114,9 +115,9 @@ export const bodyRules: readonly BodyRule[] = [
     points: 1.5,
     description: "A text in plain US-ASCII hides in base64",
     check: ({ texts }) =>
-      texts.some(({ part, text, html }) =>
-        part.encoding === "base64" && html === undefined && text.length > 20 &&
-        !/[^\x00-\x7f]/.test(text.slice(0, 2000))
+      texts.some(({ part, octets, isHtml }) =>
+        part.encoding === "base64" && !isHtml && octets.length > 20 &&
+        isAscii(octets.subarray(0, 2000))
       ),
   },
   {
@@ -136,8 +137,8 @@ export const bodyRules: readonly BodyRule[] = [
     points: 1,
     description: "A text said to be plain is HTML",
     check: ({ texts }) =>
-      texts.some(({ html, text }) =>
-        html === undefined && /^\s{0,100}<(?:!doctype html|html|head|body)\b/i.test(text)
+      texts.some((text) =>
+        !text.isHtml && /^\s{0,100}<(?:!doctype html|html|head|body)\b/i.test(text.opening)
       ),
   },
   {
@@ -146,7 +147,10 @@ export const bodyRules: readonly BodyRule[] = [
     description: "The body holds nothing to read, see or open",
     check: ({ parts, texts }) =>
       parts.every((part) => part.type.startsWith("text/") && !part.attached) &&
-      texts.every(({ text, html }) => (html?.images ?? 0) === 0 && text.trim() === ""),
+      texts.every((text) =>
+        (text.isHtml || text.opening.trim() === "") && (text.html?.images ?? 0) === 0 &&
+        text.text.trim() === ""
+      ),
   },
   {
     symbol: "ATTACHMENT_EXECUTABLE",
@@ -202,7 +206,7 @@ export const bodyRules: readonly BodyRule[] = [
     symbol: "HTML_ONLY",
     points: 0.5,
     description: "HTML without a plain text beside it",
-    check: ({ texts }) => texts.length > 0 && texts.every(({ html }) => html !== undefined),
+    check: ({ texts }) => texts.length > 0 && texts.every(({ isHtml }) => isHtml),
   },
   {
     symbol: "HTML_IMAGE_ONLY",
@@ -210,7 +214,7 @@ export const bodyRules: readonly BodyRule[] = [
     description: "HTML with an image and hardly any text",
     check: ({ texts }) =>
       texts.some(({ html }) => html !== undefined && html.images > 0) &&
-      texts.every(({ html, text }) => html !== undefined && text.trim().length < 200),
+      texts.every((text) => text.isHtml && text.text.trim().length < 200),
   },
   {
     symbol: "HTML_SCRIPT",

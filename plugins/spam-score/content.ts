@@ -18,16 +18,71 @@ export const mostText = 64 * 1024;
 /** Addresses of the web that are looked at. */
 const mostUris = 200;
 
-/** A text part, decoded. */
-export interface TextPart {
+/** A text part. Its text is made when somebody asks: most rules are about markup, or answered by a few octets. */
+export class TextPart {
   readonly part: Part;
-  /** What a person reads of it. */
-  readonly text: string;
-  readonly html: Html | undefined;
+  /** Its transfer encoding undone, cut. */
+  readonly octets: Uint8Array;
   /** Its transfer encoding was broken. */
   readonly broken: boolean;
+  #source: string | undefined;
+  #html: Html | undefined;
+
+  constructor(part: Part, octets: Uint8Array, broken: boolean) {
+    this.part = part;
+    this.octets = octets;
+    this.broken = broken;
+  }
+
+  /** Told to be HTML. */
+  get isHtml(): boolean {
+    return this.part.type === "text/html";
+  }
+
+  /** As it was written. */
+  get source(): string {
+    return this.#source ??= toText(this.part.charset, this.octets);
+  }
+
+  /** Undefined for other text. */
+  get html(): Html | undefined {
+    return this.isHtml ? this.#html ??= readHtml(this.source) : undefined;
+  }
+
+  /** What a person reads of it. */
+  get text(): string {
+    return this.html?.text ?? this.source;
+  }
+
+  /** Its beginning, as it was written. */
+  get opening(): string {
+    return toText(this.part.charset, this.octets.subarray(0, 500));
+  }
+
   /** Octets beyond US-ASCII were sent, though it was not told. */
-  readonly raw8bit: boolean;
+  get raw8bit(): boolean {
+    const { encoding, charset } = this.part;
+    return encoding === "7bit" && (charset === "" || charset === "us-ascii") &&
+      !isAscii(this.octets);
+  }
+
+  /** Addresses of the web in it. */
+  get urls(): readonly string[] {
+    // All character sets but UTF-16 write US-ASCII as US-ASCII: without the mark there is no address.
+    const none = !this.isHtml && !this.part.charset.startsWith("utf-16") && !marked(this.octets);
+    return none ? [] : [...this.html?.urls ?? [], ...urisInText(this.text)];
+  }
+}
+
+const COLON = 58;
+const SLASH = 47;
+
+/** Whether `://` stands in it. */
+function marked(octets: Uint8Array): boolean {
+  for (let at = octets.indexOf(COLON); at >= 0; at = octets.indexOf(COLON, at + 1)) {
+    if (octets[at + 1] === SLASH && octets[at + 2] === SLASH) return true;
+  }
+  return false;
 }
 
 /** The beginning of a body, while it comes. */
@@ -94,7 +149,7 @@ export class Content {
     return undo(part.encoding, raw).octets.subarray(0, count);
   }
 
-  /** Text parts that are not attachments, decoded; of all of them together {@linkcode mostText} octets. */
+  /** Text parts that are not attachments; of all of them together {@linkcode mostText} octets. */
   get texts(): readonly TextPart[] {
     return this.#texts ??= this.#decode();
   }
@@ -109,16 +164,7 @@ export class Content {
       const { octets, broken } = undo(part.encoding, raw);
       const used = octets.subarray(0, left);
       left -= used.length;
-      const source = toText(part.charset, used);
-      const html = part.type === "text/html" ? readHtml(source) : undefined;
-      texts.push({
-        part,
-        text: html?.text ?? source,
-        html,
-        broken,
-        raw8bit: part.encoding === "7bit" && /^$|^us-ascii$/.test(part.charset) &&
-          !isAscii(used),
-      });
+      texts.push(new TextPart(part, used, broken));
     }
     return texts;
   }
@@ -133,9 +179,8 @@ export class Content {
   get uris(): readonly Uri[] {
     if (this.#uris !== undefined) return this.#uris;
     const urls = new Set<string>();
-    for (const { text, html } of this.texts) {
-      for (const url of html?.urls ?? []) if (urls.size < mostUris) urls.add(url);
-      for (const url of urisInText(text)) if (urls.size < mostUris) urls.add(url);
+    for (const text of this.texts) {
+      for (const url of text.urls) if (urls.size < mostUris) urls.add(url);
     }
     return this.#uris = [...urls].map(parseUri).filter((uri) => uri !== undefined);
   }
