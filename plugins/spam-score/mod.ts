@@ -42,6 +42,11 @@ interface Kept {
   readonly collector: Collector | undefined;
 }
 
+/** Why a message is refused, for the trace. */
+function over(sum: number, threshold: number): string {
+  return `${sum.toFixed(1)} points, threshold ${threshold}`;
+}
+
 /** Symbols that a log line or a header field names. */
 const mostSymbols = 100;
 
@@ -58,8 +63,6 @@ const spamScore: PluginModule<Options> = async (edge, options) => {
   const readsBody = deep.length > 0 || trained !== undefined;
   const prefix = `${options.tag_header.toLowerCase()}-`;
   const kept = new WeakMap<TransactionFacts, Kept>();
-  const refuse = edge.refuse(550, "5.7.1", "Message refused as spam");
-  const defer = edge.defer(451, "4.7.1", "Message deferred, try again later");
   const quarantine = edge.quarantine("Likely spam", options.quarantine_upstream);
 
   function data(tx: TransactionFacts): readonly Score[] | undefined {
@@ -143,8 +146,13 @@ const spamScore: PluginModule<Options> = async (edge, options) => {
 
   function ruling(sum: number) {
     const { quarantine_at, defer_at, refuse_at } = options;
-    if (refuse_at !== undefined && sum >= refuse_at) return refuse;
-    if (defer_at !== undefined && sum >= defer_at) return defer;
+    if (refuse_at !== undefined && sum >= refuse_at) {
+      return edge.refuse(550, "5.7.1", "Message refused as spam", over(sum, refuse_at));
+    }
+    if (defer_at !== undefined && sum >= defer_at) {
+      const later = "Message deferred, try again later";
+      return edge.defer(451, "4.7.1", later, over(sum, defer_at));
+    }
     if (quarantine_at !== undefined && sum >= quarantine_at) return quarantine;
     return undefined;
   }

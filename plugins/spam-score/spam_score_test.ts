@@ -245,12 +245,13 @@ describe("the end", () => {
     }
     return { edge, answer: hooks.end!(tx, context(tx)) };
   };
-  const refused = {
+  const refused = (evidence: string) => ({
     verdict: "refuse",
     code: 550,
     enhanced: "5.7.1",
     text: "Message refused as spam",
-  };
+    evidence,
+  });
   const scored = { verdict: "score", points: 1000, symbol: "GTUBE" };
 
   test("refuses at and above the threshold, with a text that says nothing more", async () => {
@@ -258,14 +259,14 @@ describe("the end", () => {
       score: 15,
       symbols: [{ symbol: "A", points: 15 }],
     });
-    assert.deepEqual(answer, refused);
+    assert.deepEqual(answer, refused("15.0 points, threshold 15"));
     assert.equal(edge.entries[0]!.fields["symbols"], "A");
     assert.equal((await end({ refuse_at: 15 }, { score: 14.9 })).answer, undefined);
     assert.equal((await end({ tag_at: 5 }, { score: 1e6 })).answer, undefined);
   });
 
   test("without any threshold written, 5 tags and 15 refuses", async () => {
-    assert.deepEqual((await end({}, { score: 15 })).answer, refused);
+    assert.deepEqual((await end({}, { score: 15 })).answer, refused("15.0 points, threshold 15"));
     assert.equal((await end({}, { score: 14.9 })).answer, undefined);
     assert.match(
       (await start()).header(message(), { score: 5 }).lines.at(-1)!,
@@ -277,20 +278,26 @@ describe("the end", () => {
     const given = { defer_at: 8, refuse_at: 15 };
     const answer = (await end(given, { score: 8 })).answer as { code: number; enhanced: string };
     assert.deepEqual([answer.code, answer.enhanced], [451, "4.7.1"]);
-    assert.deepEqual((await end(given, { score: 15 })).answer, refused);
+    assert.deepEqual(
+      (await end(given, { score: 15 })).answer,
+      refused("15.0 points, threshold 15"),
+    );
   });
 
   test("sums of decimal fractions reach a round threshold", async () => {
     assert.deepEqual(
       (await end({ refuse_at: 0.3 }, { score: 0.1 + 0.1 + 0.1 - 1e-12 })).answer,
-      refused,
+      refused("0.3 points, threshold 0.3"),
     );
   });
 
   test("the test string refuses, or gives its points where nothing refuses", async () => {
     const body = `Hello\r\n\r\n${testString}\r\n`;
     // The points stand in the trace beside the refusal.
-    assert.deepEqual((await end({ refuse_at: 15 }, {}, body)).answer, [scored, refused]);
+    assert.deepEqual((await end({ refuse_at: 15 }, {}, body)).answer, [
+      scored,
+      refused("1000.0 points, threshold 15"),
+    ]);
     assert.deepEqual((await end({ tag_at: 5 }, {}, body)).answer, [scored]);
     assert.equal((await end({ refuse_at: 15 }, {}, "Hello\r\n")).answer, undefined);
     const off = Object.fromEntries([...bodyRules, testRule].map(({ symbol }) => [symbol, 0]));
@@ -304,7 +311,10 @@ describe("the end", () => {
     hooks.body!.observe!(new TextEncoder().encode("Good day"), context(good));
     hooks.body!.observe!(new TextEncoder().encode(testString), context(spam));
     assert.equal(hooks.end!(good, context(good)), undefined);
-    assert.deepEqual(hooks.end!(spam, context(spam)), [scored, refused]);
+    assert.deepEqual(hooks.end!(spam, context(spam)), [
+      scored,
+      refused("1000.0 points, threshold 15"),
+    ]);
   });
 });
 
