@@ -114,11 +114,12 @@ export function startPostern(
         tls,
         authDelay: options.authDelay ?? 1_000,
         recorded: (record) => {
-          if (history.takes(record.fate)) history.append(transactionEntry(record, now()));
+          const said = record.decisions.trace.said || record.transaction.trace.said;
+          if (history.takes(record.fate, said)) history.append(transactionEntry(record, now()));
           options.recorded?.(record);
         },
         refused: (record) => {
-          if (history.takes("refused")) history.append(refusalEntry(record, now()));
+          if (history.takes("refused", true)) history.append(refusalEntry(record, now()));
         },
       }),
       listenProblem,

@@ -68,7 +68,10 @@ async function absence(history: HistoryReader, { trace, dataDir }: Place): Promi
   const newest = await history.recent(HINTS);
   if (newest.length > 0) {
     const list = newest.map((entry) => `${entry.id} (${entry.fate})`).join(", ");
-    return `the history has no such id; the newest are ${list}`;
+    const left = trace?.history === "notable"
+      ? ' (deliveries that no policy had anything to say to are kept with [trace] history = "all")'
+      : "";
+    return `the history has no such id; the newest are ${list}${left}`;
   }
   return trace?.history === "none"
     ? 'no history is kept: [trace] history = "none"'

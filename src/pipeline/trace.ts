@@ -61,6 +61,9 @@ export class DecisionTrace {
   /** The strongest verdict that had no effect, from quarantine on; of equally strong ones the first. */
   wouldHave: WouldHave | undefined = undefined;
 
+  /** Somebody had something to say: anything but a pass, header edits aside. */
+  said = false;
+
   /** Names of those with a `when` that were asked. */
   get asked(): Set<string> {
     return this.#asked ??= new Set();
@@ -79,6 +82,7 @@ export class DecisionTrace {
         this.wouldHave = entry;
       }
     }
+    if (entry.verdict !== "pass" || entry.failure !== undefined) this.said = true;
     this.#entries ??= [];
     if (this.#entries.length >= ENTRIES_LIMIT) this.omitted++;
     else this.#entries.push(entry);

@@ -293,7 +293,7 @@ export interface LogInput {
 /** `[trace]` */
 export interface TraceInput {
   /** What is kept in `data_dir`: everything, what was not delivered, nothing. Default `"all"`. */
-  readonly history?: "all" | "refused" | "none" | Reference | undefined;
+  readonly history?: "all" | "notable" | "none" | Reference | undefined;
   /** Room on the disk; the oldest goes first. Default `"16MiB"`. */
   readonly size?: Size | undefined;
 }

@@ -326,12 +326,12 @@ const log = v.strictObject({
 const trace = v.strictObject({
   history: v.optional(
     v.pipe(
-      f.choice(["all", "refused", "none"]),
+      f.choice(["all", "notable", "none"]),
       v.description(
-        "What is kept under `data_dir`, with addresses and without content: everything, what was not delivered, nothing",
+        "What is kept under `data_dir` for `postern explain`, with addresses and without content: everything; all but deliveries to which no policy had anything to say; nothing",
       ),
     ),
-    "all",
+    "notable",
   ),
   size: v.optional(
     v.pipe(f.size, v.description("Room on the disk; the oldest goes first")),

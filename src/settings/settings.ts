@@ -279,7 +279,7 @@ export interface LogSettings {
 /** The history of decisions, for `postern explain`. */
 export interface TraceSettings {
   /** What is kept: everything, what was not delivered, nothing. */
-  readonly history: "all" | "refused" | "none";
+  readonly history: "all" | "notable" | "none";
   /** Octets on disk. */
   readonly size: number;
 }

@@ -30,7 +30,8 @@ async function explained(
   options: EdgeOptions,
   talk: (client: SmtpClient, edge: Edge) => Promise<void>,
 ): Promise<string> {
-  await using edge = await startEdge(options);
+  const more = `${options.more ?? ""}\n[trace]\nhistory = "all"\n`;
+  await using edge = await startEdge({ ...options, more });
   await using client = await edge.connect();
   await talk(client, edge);
   client.close();

@@ -116,7 +116,7 @@ const SMALLEST: Settings = {
   quarantine: undefined,
   plugins: [],
   admin: undefined,
-  trace: { history: "all", size: 16 * 1024 * 1024 },
+  trace: { history: "notable", size: 16 * 1024 * 1024 },
   log: { level: "info", format: "human" },
   baseDir: "/etc/postern",
 };

@@ -132,6 +132,9 @@ upstream = "mailbox"
 authenticated = true
 upstream = "world"
 
+[trace]
+history = "all"
+
 [[plugins]]
 use = "received"
 
