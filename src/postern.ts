@@ -114,8 +114,8 @@ export function startPostern(
         tls,
         authDelay: options.authDelay ?? 1_000,
         recorded: (record) => {
-          const said = record.decisions.trace.said || record.transaction.trace.said;
-          if (history.takes(record.fate, said)) history.append(transactionEntry(record, now()));
+          const notable = record.decisions.trace.notable || record.transaction.trace.notable;
+          if (history.takes(record.fate, notable)) history.append(transactionEntry(record, now()));
           options.recorded?.(record);
         },
         refused: (record) => {

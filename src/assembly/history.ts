@@ -17,7 +17,7 @@ import { reasonOf } from "./start_failed.ts";
 /** A history that writes. */
 export interface HistoryKeeper extends History {
   /** Whether entries of this fate are kept: making one costs something. */
-  takes(fate: HistoryEntry["fate"], said: boolean): boolean;
+  takes(fate: HistoryEntry["fate"], notable: boolean): boolean;
   /** From here on the disk is written to: as the user that is to own the files. */
   open(): void;
   /** Writes what is left. */
@@ -54,8 +54,8 @@ export function keepHistory(settings: Settings, log: Log, now: () => number): Hi
       await flush();
       return await reader.recent(count);
     },
-    takes: (fate, said) =>
-      history === "all" || history === "notable" && (said || fate !== "delivered"),
+    takes: (fate, notable) =>
+      history === "all" || history === "notable" && (notable || fate !== "delivered"),
     append(entry) {
       if (writers === undefined) return;
       // The id comes first: `find` looks for it without parsing.

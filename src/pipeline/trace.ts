@@ -61,8 +61,8 @@ export class DecisionTrace {
   /** The strongest verdict that had no effect, from quarantine on; of equally strong ones the first. */
   wouldHave: WouldHave | undefined = undefined;
 
-  /** Somebody had something to say: anything but a pass, header edits aside. */
-  said = false;
+  /** Somebody objected, failed, or changed the envelope: more than passes, points and header edits. */
+  notable = false;
 
   /** Names of those with a `when` that were asked. */
   get asked(): Set<string> {
@@ -82,7 +82,9 @@ export class DecisionTrace {
         this.wouldHave = entry;
       }
     }
-    if (entry.verdict !== "pass" || entry.failure !== undefined) this.said = true;
+    if (entry.failure !== undefined || (entry.verdict !== "pass" && entry.verdict !== "score")) {
+      this.notable = true;
+    }
     this.#entries ??= [];
     if (this.#entries.length >= ENTRIES_LIMIT) this.omitted++;
     else this.#entries.push(entry);

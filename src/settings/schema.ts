@@ -328,7 +328,7 @@ const trace = v.strictObject({
     v.pipe(
       f.choice(["all", "notable", "none"]),
       v.description(
-        "What is kept under `data_dir` for `postern explain`, with addresses and without content: everything; all but deliveries to which no policy had anything to say; nothing",
+        "What is kept under `data_dir` for `postern explain`, with addresses and without content: everything; all but deliveries to which no policy objected, or would have; nothing",
       ),
     ),
     "notable",
