@@ -6,6 +6,7 @@
 import { bundled } from "../plugins/mod.ts";
 import { runGuest } from "./isolation/guest.ts";
 import { Held } from "./isolation/port.ts";
+import { importUrl } from "./runtime/modules.ts";
 import { resolvePath } from "./runtime/paths.ts";
 import { systemNetwork } from "./runtime/system_net.ts";
 import { guarded, listenToHost, onWorkerStray, postToHost } from "./runtime/worker_scope.ts";
@@ -18,7 +19,7 @@ runGuest({
   now: Date.now,
 }, {
   async load(module) {
-    if ("url" in module) return await import(module.url);
+    if ("url" in module) return await importUrl(module.url);
     const load = bundled.get(module.bundled);
     if (load === undefined) throw new TypeError(`There is no bundled plugin ${module.bundled}`);
     return await load();

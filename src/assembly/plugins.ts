@@ -15,8 +15,10 @@ import { passwords } from "../pipeline/passwords.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import type { PluginState } from "../plugin/edge.ts";
 import { readText, watchFile } from "../runtime/files.ts";
+import { expectFile } from "../runtime/module_fault.ts";
 import { contentHash, importModule, modulePath } from "../runtime/modules.ts";
 import { resolvePath } from "../runtime/paths.ts";
+import { systemReason } from "../runtime/system_reason.ts";
 import { isSameValue } from "../settings/changes.ts";
 import type { PluginSettings, Settings } from "../settings/settings.ts";
 import type { Network } from "../transport/duplex.ts";
@@ -195,7 +197,10 @@ async function loadEntries(
         // The first time by its plain name, which is how a person wants to see it in a stack trace.
         if (former === undefined) return importModule(use, settings.baseDir);
         // The plain name would give the module of old.
-        if (path !== undefined && hash === undefined) throw new Error(`${path} cannot be read`);
+        if (path !== undefined && hash === undefined) {
+          expectFile(path);
+          throw new Error(`${path} cannot be read`);
+        }
         return importModule(use, settings.baseDir, hash);
       },
       // A new worker has nothing in its memory that would be the module of old.
@@ -235,7 +240,7 @@ function servicesOf(baseDir: string, world: PluginWorld): PipelineServices {
         cause: message,
         id: transaction ?? session,
       }),
-    readText: (path) => readText(resolvePath(baseDir, path)),
+    readText: (path) => readForPlugin(path, resolvePath(baseDir, path)),
     watchFile: (path, changed) => watchFile(resolvePath(baseDir, path), changed),
     passwords,
     network: {
@@ -247,6 +252,16 @@ function servicesOf(baseDir: string, world: PluginWorld): PipelineServices {
         ),
     },
   };
+}
+
+/** What goes wrong is told by the name that the operator has written. */
+async function readForPlugin(path: string, resolved: string): Promise<string> {
+  try {
+    return await readText(resolved);
+  } catch (cause) {
+    const reason = systemReason(cause);
+    throw reason === undefined ? cause : new Error(`Cannot read ${path}: ${reason}`, { cause });
+  }
 }
 
 /** The plugins of the file, and the one that `received` stands for. */

@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope";
 import { dirname } from "node:path";
 import type { PluginState } from "../plugin/edge.ts";
 import { createPrivate, ensureDir } from "../runtime/files.ts";
+import { systemReason } from "../runtime/system_reason.ts";
 import type { Settings } from "../settings/settings.ts";
 import { memoryState } from "../state/memory.ts";
 import { reasonOf, StartFailed } from "./start_failed.ts";
@@ -41,8 +42,8 @@ export function makeState(
         state.open();
       },
       catch: (cause) => {
-        const reason = reasonOf(cause);
-        const message = reason.startsWith("Cannot") ? reason : `Cannot open state: ${reason}`;
+        const reason = systemReason(cause) ?? reasonOf(cause);
+        const message = reason.startsWith("Cannot") ? reason : `Cannot open ${path}: ${reason}`;
         return new StartFailed({ because: "environment", problems: [{ path: "state", message }] });
       },
     });

@@ -5,6 +5,7 @@
 import { bundled } from "../../plugins/mod.ts";
 import type { IsolateOptions } from "../isolation/isolate.ts";
 import { failureMessage, type PluginFailure } from "../pipeline/failure.ts";
+import { expectFile } from "../runtime/module_fault.ts";
 import { modulePath, moduleUrl } from "../runtime/modules.ts";
 import { resolvePath } from "../runtime/paths.ts";
 import { later } from "../runtime/timers.ts";
@@ -32,7 +33,9 @@ export function isolation(
     locate: (use) => {
       if (bundled.has(use)) return undefined;
       const path = modulePath(use, baseDir);
-      return path === undefined ? use : moduleUrl(path);
+      if (path === undefined) return use;
+      expectFile(path);
+      return moduleUrl(path);
     },
     baseDir,
     resolve: (path) => resolvePath(baseDir, path),

@@ -8,6 +8,7 @@ import { access } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { contentHash, importModule } from "../runtime/modules.ts";
+import { systemReason } from "../runtime/system_reason.ts";
 import {
   decodeConfig,
   type ParseOptions,
@@ -17,7 +18,7 @@ import {
 import { locate } from "../settings/places.ts";
 import { formatProblem, type Path, type Problem } from "../settings/problem.ts";
 import type { Settings } from "../settings/settings.ts";
-import { CliError, ConfigurationError, EXIT, systemReason } from "./errors.ts";
+import { CliError, ConfigurationError, EXIT } from "./errors.ts";
 import { readText } from "./files.ts";
 import type { CliIo } from "./io.ts";
 

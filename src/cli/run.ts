@@ -3,9 +3,10 @@
  * an exit code (0 done, 1 failed, 2 bad usage or configuration).
  * @module
  */
+import { systemReason } from "../runtime/system_reason.ts";
 import { commandFirst, parseCommand } from "./args.ts";
 import { COMMANDS } from "./commands.ts";
-import { CliError, ConfigurationError, EXIT, systemReason, UsageError } from "./errors.ts";
+import { CliError, ConfigurationError, EXIT, UsageError } from "./errors.ts";
 import { commandHelp, groupHelp, programHelp } from "./help.ts";
 import type { CliIo } from "./io.ts";
 import { fail } from "./output.ts";

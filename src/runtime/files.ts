@@ -88,7 +88,12 @@ export function watchFile(path: string, changed: () => void, quiet = 100): () =>
   };
 }
 
+/** What cannot be looked at (a circle of links, a folder without the right to enter) is not there. */
 function stateOf(path: string): string {
-  const found = fs.statSync(path, { throwIfNoEntry: false });
-  return found === undefined ? "" : `${found.ino}:${found.size}:${found.mtimeMs}`;
+  try {
+    const { ino, size, mtimeMs } = fs.statSync(path);
+    return `${ino}:${size}:${mtimeMs}`;
+  } catch {
+    return "";
+  }
 }

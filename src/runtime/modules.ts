@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
+import { expectFile, isModuleFault, moduleFault } from "./module_fault.ts";
 import { resolvePath } from "./paths.ts";
 
 /** The path of `./file.ts` as seen from `base`, or of an absolute path; undefined for a package. */
@@ -17,14 +18,31 @@ export function modulePath(use: string, base: string): string | undefined {
   return use.startsWith(".") || use.startsWith("/") ? resolvePath(base, use) : undefined;
 }
 
-/** Imports `./file.ts` as seen from `base`, an absolute path, or a package by its name. `hash`: of a content that came later. */
-export function importModule(use: string, base: string, hash?: string): Promise<unknown> {
+/** Imports an address. Rejects with one line that says where, or with what the module itself has thrown. */
+export async function importUrl(url: string): Promise<unknown> {
+  try {
+    return await import(url);
+  } catch (cause) {
+    throw isModuleFault(cause) ? moduleFault(cause) : cause;
+  }
+}
+
+/**
+ * Imports `./file.ts` as seen from `base`, an absolute path, or a package by its name. `hash`: of a content that came later.
+ * Rejects as `importUrl` does.
+ */
+export async function importModule(use: string, base: string, hash?: string): Promise<unknown> {
   const path = modulePath(use, base);
-  if (path === undefined) return import(use);
-  if (hash === undefined) return import(pathToFileURL(path).href);
+  if (path !== undefined) expectFile(path);
+  return await importUrl(nameOf(use, path, hash));
+}
+
+function nameOf(use: string, path: string | undefined, hash: string | undefined): string {
+  if (path === undefined) return use;
+  if (hash === undefined) return pathToFileURL(path).href;
   // Bun takes a file's address with a query for the file without it, and a path with a query for what it says.
   const name = process.versions.bun === undefined ? pathToFileURL(path).href : path;
-  return import(`${name}?v=${hash}`);
+  return `${name}?v=${hash}`;
 }
 
 /** The address of an absolute path. */

@@ -6,6 +6,9 @@
  * A thread that never gives itself back ends with `terminate` on Bun; Deno 2.9 lets it run. Neither bounds a worker's memory.
  * @module
  */
+import { stripVTControlCharacters } from "node:util";
+import { moduleFault } from "./module_fault.ts";
+
 interface Order {
   readonly name: string;
   readonly url: string | undefined;
@@ -97,10 +100,11 @@ function letIn(entry: URL, url: string): string {
   return `data:text/javascript,${encodeURIComponent(source)}`;
 }
 
-/** The first line of what the runtime says, which is coloured and has the place behind it. */
+/** The first line of what the runtime says, which is coloured, and the place where the module's text is wrong. */
 function reasonOf(message: string): string {
-  const [line = ""] = message.replace(/\x1b\[[0-9;]*m/g, "").split("\n");
-  return line.replace(/^Uncaught (?:\(in promise\) )?/, "");
+  const text = stripVTControlCharacters(message).replace(/^Uncaught (?:\(in promise\) )?/, "");
+  const [line = ""] = text.split("\n", 1);
+  return /\n {4}at file:\S+$/.test(text) ? moduleFault(text).message : line;
 }
 
 function mutable(list: readonly string[] | true): string[] | true {

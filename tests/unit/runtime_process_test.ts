@@ -130,6 +130,10 @@ describe("files", () => {
       renameSync(`${path}.new`, path);
     }],
     ["removed", (path) => rmSync(path)],
+    ["a link to itself from now on", (path) => {
+      symlinkSync("postern.toml", `${path}.new`);
+      renameSync(`${path}.new`, path);
+    }],
   ];
   for (const [what, change] of changes) {
     test(`a watched file that is ${what} is told`, async () => {

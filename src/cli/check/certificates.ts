@@ -9,10 +9,10 @@ import { reasonOf } from "../../assembly/start_failed.ts";
 import { readTextIfExists } from "../../runtime/files.ts";
 import { type CertificateFacts, inspectCertificate, loadIdentity } from "../../runtime/identity.ts";
 import { systemNetwork } from "../../runtime/system_net.ts";
+import { systemReason } from "../../runtime/system_reason.ts";
 import { visible } from "../../settings/problem.ts";
 import type { TlsIdentity } from "../../transport/duplex.ts";
 import type { Finding } from "./report.ts";
-import { systemReason } from "../errors.ts";
 import type { LoadedConfiguration } from "../load_configuration.ts";
 
 const DAY = 24 * 60 * 60 * 1000;

@@ -4,11 +4,11 @@
  */
 import * as fs from "node:fs/promises";
 import * as path from "node:path";
-import { fileURLToPath } from "node:url";
-import { stripVTControlCharacters } from "node:util";
+import { moduleFault } from "../../runtime/module_fault.ts";
 import { importModule } from "../../runtime/modules.ts";
+import { systemReason } from "../../runtime/system_reason.ts";
 import { type PluginFiles, pluginFiles } from "../../testing/mod.ts";
-import { CliError, systemReason } from "../errors.ts";
+import { CliError } from "../errors.ts";
 
 /** A plugin's files, and how its own is shown. */
 export interface FoundPlugin extends PluginFiles {
@@ -54,54 +54,11 @@ export function shownPath(file: string, cwd: string): string {
   return near === "" || near.startsWith("..") ? file : near;
 }
 
-/** `mod.ts:3:9: Cannot load: Expression expected`; the runtimes tell it in a form of their own each. */
+/** `mod.ts:3:9: Cannot load the plugin: Expression expected`. */
 export function loadFailure(error: unknown, file: string, cwd: string): string {
-  const cause = error instanceof AggregateError ? error.errors[0] as unknown : error;
-  const { message, stack, position } = partsOf(cause);
-  const place = position ?? placeIn(message) ?? placeIn(stack);
+  const { place, why } = moduleFault(error);
   const where = place === undefined
     ? shownPath(file, cwd)
     : `${shownPath(place.file, cwd)}:${place.line}:${place.column}`;
-  const [first = ""] = message.split("\n", 1);
-  const why = first.replace(/^SyntaxError: /, "").replace(/ (?:at|from) (?:file:|\/)\S+$/, "")
-    .replace(/ imported$/, "").replace(/ and not in import map .*$/, "").replace(/\.$/, "");
-  return `${where}: Cannot load the plugin: ${why}${cureOf(first)}`;
-}
-
-interface Place {
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
-}
-
-function partsOf(cause: unknown): { message: string; stack: string; position: Place | undefined } {
-  if (typeof cause !== "object" || cause === null) {
-    return { message: String(cause), stack: "", position: undefined };
-  }
-  const { message, stack, position } = cause as Readonly<Record<string, unknown>>;
-  const known = position as Partial<Place> | null | undefined;
-  return {
-    message: stripVTControlCharacters(String(message ?? cause)),
-    stack: stripVTControlCharacters(String(stack ?? "")),
-    position: known?.file === undefined || known.line === undefined || known.column === undefined
-      ? undefined
-      : { file: known.file, line: known.line, column: known.column },
-  };
-}
-
-function placeIn(text: string): Place | undefined {
-  const match = /(?:at|from) (?:async )?(file:\/\/\S+?|\/\S+?):(\d+):(\d+)/.exec(text);
-  if (match === null) return undefined;
-  const [, file = "", line, column] = match;
-  return {
-    file: file.startsWith("file:") ? fileURLToPath(file) : file,
-    line: Number(line),
-    column: Number(column),
-  };
-}
-
-function cureOf(message: string): string {
-  return /not a dependency|Cannot find package|does not provide an export/.test(message)
-    ? "; what a plugin takes of a package must be a type (import type), or be bundled into its file"
-    : "";
+  return `${where}: Cannot load the plugin: ${why}`;
 }

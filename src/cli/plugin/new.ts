@@ -4,9 +4,9 @@
  */
 import * as fs from "node:fs/promises";
 import * as path from "node:path";
+import { systemReason } from "../../runtime/system_reason.ts";
 import { quote } from "../../settings/problem.ts";
-import { CliError, systemReason, UsageError } from "../errors.ts";
-import { EXIT } from "../errors.ts";
+import { CliError, EXIT, UsageError } from "../errors.ts";
 import type { Run } from "../io.ts";
 import type { pluginNewSpec } from "../specs.ts";
 import { createFile } from "../files.ts";
@@ -33,10 +33,10 @@ export const run: Run<typeof pluginNewSpec> = async ({ words }, io) => {
   const files = pluginTemplate(name);
   for (const [file, text] of files) await createFile(path.join(folder, file), text, 0o644);
   const list = [...files.keys()].map((file) => `  ${path.join(words.name, file)}\n`).join("");
+  const module = path.join(words.name, "mod.ts");
+  const use = /^\.{0,2}\//.test(module) ? module : `./${module}`;
   io.stdout(
-    `Wrote\n${list}Next: postern plugin test ${words.name}, then in postern.toml: use = "./${
-      path.join(words.name, "mod.ts")
-    }"\n`,
+    `Wrote\n${list}Next: postern plugin test ${words.name}, then in postern.toml: use = "${use}"\n`,
   );
   return EXIT.done;
 };
