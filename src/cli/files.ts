@@ -37,7 +37,10 @@ export async function replaceFile(file: string, text: string, mode: number): Pro
     `.${path.basename(target)}.${randomBytes(6).toString("hex")}.tmp`,
   );
   const kept = old !== undefined && (old.mode & 0o007) === 0 ? old.mode & 0o770 : mode;
-  const handle = await fs.open(temporary, "wx", 0o600);
+  const handle = await fs.open(temporary, "wx", 0o600).catch((error) => {
+    // It is the folder that is not there, or may not be written to.
+    throw Object.assign(error, { path: path.dirname(target) });
+  });
   try {
     try {
       await handle.writeFile(text);

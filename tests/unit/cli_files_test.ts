@@ -55,6 +55,14 @@ describe("the users file", () => {
 });
 
 describe("a replaced file", () => {
+  test("whose folder is not there: the folder is named, not the temporary file", () =>
+    withFolder(async (folder) => {
+      await assert.rejects(replaceFile(path.join(folder, "none", "f"), "x", 0o600), {
+        code: "ENOENT",
+        path: path.join(folder, "none"),
+      });
+    }));
+
   test("is private when it is new, and leaves nothing beside it", () =>
     withFolder(async (folder) => {
       const file = path.join(folder, "f");
