@@ -254,6 +254,36 @@ describe("postern explain tells", () => {
     assert.match(out, /: refused /);
     assert.match(words(out), /answer the login was refused .*why auth-file refused the login\./);
   });
+
+  test(
+    "which authenticator knew the login; who stands behind it was not asked",
+    LIMIT,
+    async () => {
+      const knows = (name: string, answer: string) =>
+        HOOKS(name, `auth: { mechanisms: ["PLAIN"], verify: ({ user, mechanism }) => ${answer} }`);
+      const out = await explained({
+        listener: 'tls = "none"\nauth = "optional"\nauth_plaintext_loopback = true',
+        plugins: {
+          first: knows("first", "undefined"),
+          second: knows("second", "({ user, mechanism })"),
+          third: knows("third", "({ user, mechanism })"),
+        },
+      }, async (client) => {
+        await client.expect(220);
+        await client.ehlo();
+        await client.command(`AUTH PLAIN ${btoa("\0alice\0a password")}`, 235);
+        await client.command("MAIL FROM:<bob@client.test>", 250);
+        await client.command("RCPT TO:<alice@up.test>", 250);
+        await client.command("DATA", 354);
+        await client.sendRaw("Subject: x\r\n\r\nx\r\n.\r\n");
+        await client.expect(250);
+      });
+      assert.match(
+        words(out),
+        / first no objection second auth \S+ ms knows alice .*third not asked /,
+      );
+    },
+  );
 });
 
 /** One line, one space between words. */

@@ -35,24 +35,39 @@ export function policiesText(entry: HistoryEntry, style: Styles): string {
 
 /** The policies that were not asked, because the answer was known before their stage or place. */
 export function notAsked(entry: HistoryEntry): readonly string[] {
-  const at = entry.asked.findIndex(({ plugin }) => plugin === entry.plugin);
+  const place = (name: string | undefined): number => {
+    const at = entry.asked.findIndex(({ plugin }) => plugin === name);
+    return at < 0 ? Infinity : at;
+  };
+  const refuser = place(entry.plugin);
+  const knower = place(entry.decisions.find(knows)?.plugin);
   return entry.asked
     .filter((asked, i) =>
       asked.stages.length > 0 && asked.skipped !== true &&
-      !wasAsked(entry, asked, at >= 0 && i > at)
+      !wasAsked(entry, asked, i > refuser, i > knower)
     )
     .map(({ plugin }) => plugin);
 }
 
-/** `behind`: it stands behind the one that refused. */
-function wasAsked(entry: HistoryEntry, { plugin, stages }: HistoryAsked, behind: boolean): boolean {
+/** It has let the client log in. */
+function knows({ stage, verdict, failure, shadow }: HistoryDecision): boolean {
+  return stage === "auth" && verdict === "pass" && failure === undefined && shadow !== true;
+}
+
+/** `behind`: it stands behind the one that refused; `known`: behind the authenticator that knew the login. */
+function wasAsked(
+  entry: HistoryEntry,
+  { plugin, stages }: HistoryAsked,
+  behind: boolean,
+  known: boolean,
+): boolean {
   if (entry.decisions.some((decision) => decision.plugin === plugin)) return true;
   const last = STAGES.indexOf(entry.reached);
   const tried = entry.session.user !== undefined ||
     entry.decisions.some(({ stage }) => stage === "auth");
   return stages.some((stage) => {
     const place = STAGES.indexOf(stage);
-    if (stage === "auth" && !tried) return false;
+    if (stage === "auth" && (!tried || known)) return false;
     return place < last || place === last && !behind;
   });
 }
@@ -110,7 +125,7 @@ function opinions(
   const evidence = decision.evidence === undefined ? "" : ` (${visible(decision.evidence)})`;
   if (verdict !== "pass") {
     said.push(`${opinion(decision, style)}${evidence}${shadow === true ? " (shadow)" : ""}`);
-  } else if (stage === "auth" && failure === undefined && session.user !== undefined) {
+  } else if (knows(decision) && session.user !== undefined) {
     said.push(`knows ${visible(session.user)}`);
   } else if (evidence !== "") said.push(`${style.dim("no objection")}${evidence}`);
   return said;
