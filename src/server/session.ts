@@ -52,6 +52,8 @@ export class Session {
   #pumping = false;
   #upgrading = false;
   #over = false;
+  /** The client is gone; what became of its message is not known yet. */
+  #leaving = false;
   #inputEnded = false;
   #draining = false;
   #run: TransactionRun | undefined;
@@ -79,7 +81,10 @@ export class Session {
     );
     this.#pending = new Pending({
       waiting: () => this.#clock.awaitOurselves(),
-      ended: () => this.resume(),
+      ended: () => {
+        if (this.#leaving) this.#left();
+        else this.resume();
+      },
       failed: (cause) => this.#failed(String(cause)),
     }, context.fork);
   }
@@ -520,7 +525,17 @@ export class Session {
     this.#clock.stop();
     this.#over = true;
     this.#pending.cancel();
-    if (!this.#pending.committing) this.#abandon(why ?? "client closed the connection");
+    if (this.#pending.committing) {
+      // Observers, the history, the limits of connections: all of them wait for the reply to the dot.
+      this.#leaving = true;
+      return;
+    }
+    this.#abandon(why ?? "client closed the connection");
+    this.#left();
+  }
+
+  /** Nothing of it is under way any more. */
+  #left(): void {
     this.pipeline.closed();
     const { transcript } = this.#channel;
     if (transcript !== undefined) {

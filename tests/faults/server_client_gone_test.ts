@@ -158,6 +158,36 @@ describe("R1: a client that goes behind the dot", () => {
     });
   }
 
+  test("is in the session until then: observers are told of its end last", async () => {
+    const gate = Promise.withResolvers<void>();
+    await using edge = await startEdge({
+      script: { dot: [gate.promise, "250 2.0.0 ok"] },
+      plugins: {
+        watcher: `return { name: "watcher", hooks: { on: {
+          delivered: (tx) => edge.log.info("told: delivered " + tx.session.id),
+          closed: (session) => edge.log.info("told: closed " + session.id),
+        } } };`,
+      },
+    });
+    await using client = await edge.greeted();
+    await envelope(client);
+    await client.command("DATA", 354);
+    client.sendRaw(`${head}body\r\n.\r\n`);
+    await edge.upstream.waitFor("dot");
+    await client.reset();
+    // By the end of a session that began later the server knows.
+    await using later = await edge.greeted();
+    await later.quit();
+    await edge.postern.logged("told: closed");
+    gate.resolve();
+    await edge.postern.recorded(1);
+    const first = edge.postern.records[0]?.transaction.facts.session.id;
+    await edge.postern.logged(`told: closed ${first}`);
+    const told = edge.log().split("\n").filter((line) => line.includes(`${first}`))
+      .flatMap((line) => /told: (\w+)/.exec(line)?.[1] ?? []);
+    assert.deepEqual(told, ["delivered", "closed"]);
+  });
+
   test("and one that only ends its side gets its reply", async () => {
     await using edge = await startEdge();
     await using client = await edge.greeted();
