@@ -119,7 +119,7 @@ function opinions(
   { session }: HistoryEntry,
   style: Styles,
 ): readonly string[] {
-  const { verdict, failure, shadow, stage } = decision;
+  const { verdict, failure, shadow } = decision;
   const said: string[] = [];
   if (failure !== undefined) said.push(style.red(`failed: ${visible(failure)}`));
   const evidence = decision.evidence === undefined ? "" : ` (${visible(decision.evidence)})`;
