@@ -131,7 +131,8 @@ function compiledOf({ loaded, instance, name, waitsFor }: Taken): CompiledPlugin
     holdBody: plugin.holdBody ?? exports.manifest?.holdBody === true,
     waits: {
       for: new Set(waitsFor),
-      score: exports.manifest?.reads?.includes(SCORE) === true,
+      // Whether a worker looks at the points cannot be seen from here: it says what it reads, or waits.
+      score: exports.manifest?.reads?.includes(SCORE) ?? settings.worker !== undefined,
     },
     hooks: plugin.hooks,
   };

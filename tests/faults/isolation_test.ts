@@ -304,6 +304,23 @@ describe("beside other plugins", () => {
     await client.command("RCPT TO:<b@up.test>", "550 5.7.1 saw pass");
   });
 
+  test("the points are all there for who does not say what it reads", async () => {
+    const files = {
+      "slow.ts": `export default (edge: any) => ({ name: "slow", hooks: { end: async () => {
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          return edge.score(3, "SLOW"); } } });`,
+      "judge.ts": `export default (edge: any) => ({ name: "judge", hooks: {
+          end: (tx: any) => edge.refuse(550, "5.7.1", "saw " + tx.score) } });`,
+    };
+    await using server = await startWith(
+      files,
+      '[[plugins]]\nuse = "./slow.ts"\n[[plugins]]\nuse = "./judge.ts"\nisolation = "worker"',
+    );
+    await using client = await server.greeted();
+    const { lines } = await client.sendMessage({ to: "b@up.test" });
+    assert.match(lines.join(), /saw 3/);
+  });
+
   test("an authenticator: the password reaches it, and no log", async () => {
     await using edge = await startEdge({
       plugins: {
