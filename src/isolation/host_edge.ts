@@ -109,6 +109,7 @@ export class HostEdge {
     const { edge, send } = this.#options;
     try {
       if (this.#watches.size >= WATCHES_LIMIT) throw new RangeError("It watches too many files");
+      if (this.#watches.has(watch)) throw new RangeError("There is such a watch already");
       const stop = edge.watchFile(
         this.#readable(path),
         () => send({ say: "changed", watch, now: edge.clock.now() }),

@@ -139,9 +139,12 @@ export class Line {
       case "done":
         this.#close(message.id)?.resolve(message.value);
         break;
-      case "failed":
-        this.#close(message.id)?.reject(causeOf(message.failure));
+      case "failed": {
+        // Read before the question is closed: one that cannot be read must not leave it without an end.
+        const cause = causeOf(message.failure);
+        this.#close(message.id)?.reject(cause);
         break;
+      }
       case "read":
         this.#open.get(message.id)?.roomy?.(octetsOf(message.octets));
         break;

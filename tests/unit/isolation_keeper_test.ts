@@ -47,7 +47,8 @@ interface Timer {
   over: boolean;
 }
 
-function play(more: { readonly stopsBusyThreads?: boolean } = {}) {
+function play(more: { readonly stopsBusyThreads?: boolean; readonly read?: true } = {}) {
+  const edge = fakeEdge();
   const workers: Played[] = [];
   const timers: Timer[] = [];
   const broke: string[] = [];
@@ -70,12 +71,12 @@ function play(more: { readonly stopsBusyThreads?: boolean } = {}) {
     },
     order: { name: "played", url: undefined },
     module: { bundled: "played" },
-    rights: { net: [], read: [] },
+    rights: { net: [], read: more.read ?? [] },
     options: {},
     budget: 1_000,
     baseDir: "/",
     reads: [],
-    edge: { ...fakeEdge(), clock: { now: () => now } },
+    edge: { ...edge, clock: { now: () => now } },
     resolve: (path) => path,
     patience: 50,
     broke: (stage, message) => broke.push(`${stage}: ${message}`),
@@ -85,6 +86,7 @@ function play(more: { readonly stopsBusyThreads?: boolean } = {}) {
     keeper,
     workers,
     broke,
+    watchers: () => edge.watchers(),
     last: () => workers.at(-1)!,
     ask: (signal?: AbortSignal) =>
       keeper.ask(
@@ -231,6 +233,24 @@ describe("R38: what a worker says is not believed", () => {
       assert.equal(played.workers.length, 2);
     });
   }
+
+  test("an answer that cannot be read: the question ends with the worker", async () => {
+    const played = play();
+    await played.keeper.start();
+    const asked = played.ask();
+    await settled();
+    played.last().say({ say: "failed", id: played.last().asked, failure: null });
+    await assert.rejects(asked, /It said what it cannot say/);
+  });
+
+  test("one number is one watch", async () => {
+    const played = play({ read: true });
+    await played.keeper.start();
+    for (let i = 0; i < 3; i++) played.last().say({ say: "watch", watch: 1, path: "list" });
+    assert.equal(played.watchers(), 1);
+    played.last().say({ say: "unwatch", watch: 1 });
+    assert.equal(played.watchers(), 0);
+  });
 
   test("a service that there is not, and a file that is not granted, are refused", async () => {
     const played = play();
