@@ -157,7 +157,8 @@ export class BunDuplex implements Duplex {
       return;
     }
     const sent = this.#socket.write(chunk);
-    if (sent === chunk.length) return;
+    // A string has as many octets as characters only in US-ASCII.
+    if (sent === (typeof chunk === "string" ? Buffer.byteLength(chunk) : chunk.length)) return;
     if (sent < 0) {
       // The peer is gone. A paused socket is not told as closed then, so it is closed here.
       this.over({ code: "EPIPE" });
