@@ -34,6 +34,8 @@ export interface KeeperOptions {
 
 /** Milliseconds that a plugin has to load, or to start. */
 export const START_LIMIT = 30_000;
+/** Milliseconds that a plugin has to close; less than the host waits for it. */
+const CLOSE_LIMIT = 4_000;
 /** Milliseconds to the second attempt; each further one waits twice as long, at most the last of these. */
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 30_000;
@@ -107,9 +109,16 @@ export class Keeper {
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopWaiting?.();
+    // A worker that spins never answers, and must not outlive its generation.
+    const line = this.#state.at === "running" ? this.#state.running.line : undefined;
+    const stop = this.#options.workers.later(
+      CLOSE_LIMIT,
+      () => line?.end(`It has not closed within ${CLOSE_LIMIT} ms`),
+    );
     try {
-      if (this.#state.at === "running") await this.#state.running.line.ask({ task: "close" });
+      await line?.ask({ task: "close" });
     } finally {
+      stop();
       this.#end("The generation has ended");
       this.#state = { at: "down", why: "The generation has ended" };
     }

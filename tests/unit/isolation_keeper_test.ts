@@ -18,12 +18,14 @@ const SHAPE: GuestShape = {
 class Played {
   readonly heard: ToGuest[] = [];
   ended = false;
+  /** It answers nothing. */
+  deaf = false;
   constructor(readonly order: WorkerOrder, readonly shape: GuestShape | undefined) {}
 
   post(message: unknown): void {
     const heard = message as ToGuest;
     this.heard.push(heard);
-    if (heard.say !== "do" || this.shape === undefined) return;
+    if (heard.say !== "do" || this.shape === undefined || this.deaf) return;
     if (heard.task.task === "hook") return;
     const value = heard.task.task === "start" ? this.shape : {};
     queueMicrotask(() => this.say({ say: "done", id: heard.id, value }));
@@ -201,6 +203,20 @@ describe("R38: a worker that does not answer in time", () => {
     await settled();
     assert.equal(played.workers.length, 2);
     assert.deepEqual(played.broke, ["worker: It did not answer a ping within 50 ms"]);
+  });
+
+  test("one that does not close is ended all the same", async () => {
+    const played = play();
+    await played.keeper.start();
+    played.last().deaf = true;
+    const closed = played.keeper.close();
+    await settled();
+    assert.equal(played.last().ended, false);
+    played.fire(4_000);
+    await assert.rejects(closed, /It has not closed within 4000 ms/);
+    assert.equal(played.last().ended, true);
+    assert.equal(played.workers.length, 1);
+    assert.deepEqual(played.set(), []);
   });
 
   test("threads that cannot be stopped are not made without end", async () => {
