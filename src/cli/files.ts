@@ -20,6 +20,8 @@ export async function readOctets(file: string): Promise<Uint8Array | undefined> 
     return await fs.readFile(file);
   } catch (error) {
     if (isCode(error, "ENOENT")) return undefined;
+    // A folder can be opened, and what fails then does not know its name.
+    if (error instanceof Error && !("path" in error)) Object.assign(error, { path: file });
     throw error;
   }
 }

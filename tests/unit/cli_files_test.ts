@@ -55,6 +55,11 @@ describe("the users file", () => {
 });
 
 describe("a replaced file", () => {
+  test("that is a folder cannot be read, and is named", () =>
+    withFolder(async (folder) => {
+      await assert.rejects(readText(folder), { code: "EISDIR", path: folder });
+    }));
+
   test("whose folder is not there: the folder is named, not the temporary file", () =>
     withFolder(async (folder) => {
       await assert.rejects(replaceFile(path.join(folder, "none", "f"), "x", 0o600), {
