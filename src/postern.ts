@@ -6,12 +6,14 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { startPlugins } from "./assembly/plugins.ts";
+import { makeDns } from "./assembly/dns.ts";
 import { keepHistory } from "./assembly/history.ts";
 import { makeReloader, type Reloader } from "./assembly/reload.ts";
 import { makeState } from "./assembly/state.ts";
 import { configurationFailed, reasonOf, StartFailed } from "./assembly/start_failed.ts";
 import { serverTls } from "./assembly/tls.ts";
 import { makeUpstreams } from "./assembly/upstreams.ts";
+import type { PipelineServices } from "./pipeline/make_edge.ts";
 import type { Pipeline } from "./pipeline/pipeline.ts";
 import { resolvePath } from "./runtime/paths.ts";
 import { dropPrivileges } from "./runtime/process.ts";
@@ -38,6 +40,8 @@ export interface PosternOptions {
   /** Takes whole lines of the log. */
   readonly writeLog: (text: string) => void;
   readonly network?: Network;
+  /** Answers for the plugins; default: the resolver of the settings. */
+  readonly dns?: PipelineServices["dns"];
   /** Where held bodies go that are too large for memory; default: `held` in the data folder. */
   readonly spill?: SpillStore;
   readonly now?: () => number;
@@ -92,6 +96,7 @@ export function startPostern(
       log,
       now,
       network,
+      dns: options.dns ?? (yield* makeDns(settings.dns, now)),
       state,
       ...(options.workerPatience === undefined ? {} : { workerPatience: options.workerPatience }),
     });

@@ -56,9 +56,10 @@ const ROOMS: ReadonlyMap<string, Room> = new Map<string, Room>([
   ["state", { ...EFFECT, rooms: ["telemetry"], node: ["sqlite"] }],
   ["dns", {
     ...EFFECT,
-    rooms: ["telemetry"],
+    rooms: ["telemetry", "wire"],
+    types: ["plugin"],
     packages: ["effect", "dns-packet"],
-    node: ["dgram", "net"],
+    node: ["dgram", "net", "buffer"],
   }],
   ["pipeline", { ...EFFECT, rooms: [...FLOOR_1, "state", "dns", "telemetry"] }],
   ["upstream", { ...EFFECT, rooms: [...FLOOR_1, "dns", "telemetry"] }],

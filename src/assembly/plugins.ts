@@ -32,6 +32,7 @@ export interface PluginWorld {
   readonly log: Log;
   readonly now: () => number;
   readonly network: Network;
+  readonly dns: PipelineServices["dns"];
   /** Default: in memory. */
   readonly state?: PluginState;
   /** Milliseconds that a plugin's worker has to answer a ping. */
@@ -226,7 +227,7 @@ function ordinalOf(entries: readonly PluginSettings[], index: number): number {
 }
 
 function servicesOf(baseDir: string, world: PluginWorld): PipelineServices {
-  const { log, now, network, state = memoryState({ clock: { now } }) } = world;
+  const { log, now, network, dns, state = memoryState({ clock: { now } }) } = world;
   return {
     clock: { now },
     state,
@@ -243,6 +244,7 @@ function servicesOf(baseDir: string, world: PluginWorld): PipelineServices {
     readText: (path) => readForPlugin(path, resolvePath(baseDir, path)),
     watchFile: (path, changed) => watchFile(resolvePath(baseDir, path), changed),
     passwords,
+    dns,
     network: {
       connect: (address, options, done) =>
         network.connect(

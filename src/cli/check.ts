@@ -8,6 +8,7 @@ import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Option from "effect/Option";
+import { makeDns } from "../assembly/dns.ts";
 import { startPlugins } from "../assembly/plugins.ts";
 import type { StartFailed } from "../assembly/start_failed.ts";
 import { systemNetwork } from "../runtime/system_net.ts";
@@ -102,10 +103,12 @@ async function pluginFindings(loaded: LoadedConfiguration): Promise<Finding[]> {
   };
   const started = await Effect.runPromiseExit(
     Effect.scoped(
-      Effect.map(
-        startPlugins(settings, { log, now: Date.now, network: systemNetwork() }),
-        ({ pipeline }) => pipeline.plugins,
-      ),
+      Effect.gen(function* () {
+        const dns = yield* makeDns(settings.dns, Date.now);
+        const world = { log, now: Date.now, network: systemNetwork(), dns };
+        const { pipeline } = yield* startPlugins(settings, world);
+        return pipeline.plugins;
+      }),
     ),
   );
   return Exit.isSuccess(started)

@@ -9,6 +9,7 @@ import {
   type Notes,
   type PipelineServices,
 } from "../pipeline/make_edge.ts";
+import type { DnsAnswer } from "../plugin/dns.ts";
 import type { Edge, Take } from "../plugin/edge.ts";
 import type { HostService, ToHost } from "./protocol.ts";
 
@@ -73,6 +74,8 @@ export function guestEdge(
         verify: (hash, password) => asked<boolean>("verify", hash, password),
         hash: (password) => asked<string>("hash", password),
       },
+      // The host's budget ends what a signal cannot reach.
+      dns: { resolve: (name, type) => asked<DnsAnswer>("resolve", name, type) },
     },
     owner,
     notes,

@@ -95,6 +95,10 @@ export class HostEdge {
       }
       case "readText":
         return edge.readText(this.#readable(first));
+      case "resolve": {
+        const call = edge.dns.resolve as (...args: readonly unknown[]) => unknown;
+        return call(first, rest[0]);
+      }
       case "verify":
       case "hash": {
         const call = edge.passwords[service] as (...args: readonly unknown[]) => unknown;

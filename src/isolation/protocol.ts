@@ -131,6 +131,7 @@ export type HostService =
   | "add"
   | "delete"
   | "readText"
+  | "resolve"
   | "verify"
   | "hash";
 

@@ -3,6 +3,8 @@
  * `TypeError` at the plugin's own line; the engine checks again, for a plugin may make its verdicts by hand.
  * @module
  */
+import { reverseName } from "../dns/names.ts";
+import type { DnsAnswer, DnsOptions, DnsType, PluginDns } from "../plugin/dns.ts";
 import type {
   Edge,
   LogFields,
@@ -49,6 +51,10 @@ export interface PipelineServices {
   readonly readText: (path: string) => Promise<string>;
   readonly watchFile: (path: string, changed: () => void) => () => void;
   readonly passwords: PasswordHashing;
+  /** Never rejects; a signal tells that nobody waits any more. */
+  readonly dns: {
+    resolve(name: string, type: DnsType, signal?: AbortSignal): Promise<DnsAnswer>;
+  };
   /** For `edge.connect`; paths of unix sockets are resolved behind it. */
   readonly network: Pick<Network, "connect">;
 }
@@ -138,6 +144,7 @@ export function makeEdge(services: PipelineServices, owner: EdgeOwner, notes: No
     readText: async (path) => await services.readText(text(path, "path")),
     watchFile: (path, changed) => watch(services, owner, text(path, "path"), changed),
     passwords: services.passwords,
+    dns: makeDns(services.dns),
     connect: (address, options) =>
       openConnection(services.network, address, options, (connection) => {
         const dispose = () => connection.destroy();
@@ -145,6 +152,53 @@ export function makeEdge(services: PipelineServices, owner: EdgeOwner, notes: No
         connection.onGone = () => void owner.disposers.delete(dispose);
       }),
   };
+}
+
+const DNS_TYPES: { readonly [T in DnsType]: true } = {
+  A: true,
+  AAAA: true,
+  CNAME: true,
+  MX: true,
+  NS: true,
+  PTR: true,
+  SOA: true,
+  SRV: true,
+  TLSA: true,
+  TXT: true,
+};
+
+/** The resolver behind checks, with signals obeyed here: a worker's question cannot be called back. */
+function makeDns(dns: PipelineServices["dns"]): PluginDns {
+  const resolve = async <T extends DnsType>(
+    name: string,
+    type: T,
+    { signal }: DnsOptions = {},
+  ): Promise<DnsAnswer<T>> => {
+    if (typeof name !== "string") throw new TypeError("A name is a string");
+    if (!Object.hasOwn(DNS_TYPES, type)) throw new TypeError(`There is no type ${type} here`);
+    signal?.throwIfAborted();
+    // The type of the records is the one that was asked for.
+    return await unlessAborted(dns.resolve(name, type, signal), signal) as DnsAnswer<T>;
+  };
+  return {
+    resolve,
+    reverse: (address, options) => {
+      const name = reverseName(String(address));
+      return name === undefined
+        ? Promise.resolve({ status: "no-name", authenticated: false, ttl: 0 })
+        : resolve(name, "PTR", options);
+    },
+    reverseName: (address, zone) => reverseName(String(address), zone),
+  };
+}
+
+function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return answer;
+  return new Promise((resolve, reject) => {
+    const aborted = (): void => reject(signal.reason);
+    signal.addEventListener("abort", aborted, { once: true });
+    answer.then(resolve, reject).finally(() => signal.removeEventListener("abort", aborted));
+  });
 }
 
 function text(value: unknown, what: string): string {

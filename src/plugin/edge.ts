@@ -3,6 +3,7 @@
  * @module
  */
 import type { ConnectAddress, Connection, ConnectOptions } from "./connection.ts";
+import type { PluginDns } from "./dns.ts";
 import type {
   Defer,
   Delay,
@@ -52,6 +53,8 @@ export interface Edge {
   watchFile(path: string, changed: () => void): () => void;
   /** The password hashing that `postern user add` uses. */
   readonly passwords: PasswordHashing;
+  /** Questions to the DNS: cached, with budgets; a failure is told apart from a "no". */
+  readonly dns: PluginDns;
   /**
    * Opens a connection over TCP or a unix socket, for services with a protocol of their own. Rejects with a
    * `ConnectionError`, or with the signal's reason.

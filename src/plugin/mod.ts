@@ -22,6 +22,7 @@ export type * from "./verdict.ts";
 export type * from "./facts.ts";
 export type * from "./edge.ts";
 export type * from "./connection.ts";
+export type * from "./dns.ts";
 export type * from "./module.ts";
 export type { Mailbox, ReversePath } from "../wire/path.ts";
 export type { MailParams, RcptParams } from "../wire/params.ts";

@@ -72,6 +72,15 @@ export function parseServer(text: string, baseDir: string): ServerSettings | Wro
     : address;
 }
 
+/** `address:port` or `[v6]:port`; undefined for anything else: a resolver has no name, for who would look it up? */
+export function parseNameServer(
+  text: string,
+): { readonly host: string; readonly port: number } | undefined {
+  const address = hostAndPort(text, 1);
+  if (isWrong(address) || !(isIpv4(address.host) || isIpv6(address.host))) return undefined;
+  return address;
+}
+
 /**
  * True for one address or a network in CIDR form, IPv4 or IPv6. Bits behind the prefix must be zero: `10.0.0.1/8` may mean
  * the one or the other, and these lists are lists of whom to trust.

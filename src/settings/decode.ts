@@ -9,6 +9,7 @@ import {
   fingerprint,
   isWrong,
   parseListen,
+  parseNameServer,
   parseServer,
   type Wrong,
 } from "./address.ts";
@@ -131,6 +132,13 @@ export function decode(
       path: `plugins[${position}]`,
     })),
     admin: config.admin === undefined ? undefined : adminSettings(config.admin, baseDir),
+    dns: {
+      servers: config.dns.servers?.map((server) => certain(parseNameServer(server))),
+      timeout: milliseconds(config.dns.timeout),
+      tries: config.dns.tries,
+      budget: milliseconds(config.dns.budget),
+      cache: config.dns.cache,
+    },
     log: config.log,
     trace: { history: config.trace.history, size: octets(config.trace.size) },
     baseDir,

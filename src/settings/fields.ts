@@ -6,7 +6,7 @@
  * @module
  */
 import * as v from "valibot";
-import { fingerprint, isDomainPattern, isHostname, isNetwork } from "./address.ts";
+import { fingerprint, isDomainPattern, isHostname, isNetwork, parseNameServer } from "./address.ts";
 import { parseStateStore } from "./state_store.ts";
 import {
   duration as milliseconds,
@@ -80,6 +80,15 @@ export const listenAddress = v.pipe(
 export const server = v.pipe(
   v.union([v.string(), reference]),
   v.metadata({ expects: '"host:port"', type: "server" }),
+);
+
+/** A resolver. */
+export const nameServer = matching(
+  {
+    expects: 'the address and port of a resolver such as "127.0.0.1:53" or "[::1]:53"',
+    type: "address",
+  },
+  (value) => parseNameServer(value) !== undefined,
 );
 
 /** Where the shared state lives. */

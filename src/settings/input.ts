@@ -54,6 +54,8 @@ export interface ConfigInput {
   readonly plugins?: readonly PluginInput[] | undefined;
   /** The admin API; without this it is off. */
   readonly admin?: AdminInput | undefined;
+  /** Who is asked for names, by plugins. */
+  readonly dns?: DnsInput | undefined;
   /** The log, on standard error. */
   readonly log?: LogInput | undefined;
   /** The history of decisions, for `postern explain`. */
@@ -280,6 +282,20 @@ export interface TokenInput {
   readonly role: "admin" | "viewer" | Reference;
   /** Hash of the token. */
   readonly hash: Text;
+}
+
+/** `[dns]` */
+export interface DnsInput {
+  /** Resolvers, asked in this order: `"address:port"` or `"[v6]:port"`. Default: those of `/etc/resolv.conf`, followed when it changes. */
+  readonly servers?: readonly Text[] | undefined;
+  /** One server: the answer to one try. Default `"1500ms"`. */
+  readonly timeout?: Duration | undefined;
+  /** Tries with each server. Default 2. */
+  readonly tries?: number | undefined;
+  /** A question: all servers, tries and aliases together. Default `"4s"`. */
+  readonly budget?: Duration | undefined;
+  /** Answers that are kept as long as they say. Default 10,000. */
+  readonly cache?: number | undefined;
 }
 
 /** `[log]` */

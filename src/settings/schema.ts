@@ -309,6 +309,28 @@ const admin = v.strictObject({
   ),
 });
 
+const dns = v.strictObject({
+  servers: v.optional(v.pipe(
+    f.some(f.nameServer),
+    v.description(
+      'Resolvers, asked in this order: `"address:port"` or `"[v6]:port"`; without it those of `/etc/resolv.conf`, followed when it changes',
+    ),
+  )),
+  timeout: v.optional(
+    v.pipe(f.duration, v.description("One server: the answer to one try")),
+    "1500ms",
+  ),
+  tries: v.optional(v.pipe(f.integer(1, 10), v.description("Tries with each server")), 2),
+  budget: v.optional(
+    v.pipe(f.duration, v.description("A question: all servers, tries and aliases together")),
+    "4s",
+  ),
+  cache: v.optional(
+    v.pipe(f.integer(0, 1_000_000), v.description("Answers that are kept as long as they say")),
+    10_000,
+  ),
+});
+
 const log = v.strictObject({
   level: v.optional(
     v.pipe(
@@ -407,6 +429,7 @@ export const configSchema = v.strictObject({
   )),
   plugins: v.optional(v.pipe(v.array(plugin), v.description("Policies, asked in this order")), []),
   admin: v.optional(v.pipe(admin, v.description("The admin API; without this table it is off"))),
+  dns: v.optional(v.pipe(dns, v.description("Who is asked for names, by plugins")), {}),
   log: v.optional(v.pipe(log, v.description("The log, on standard error")), {}),
   trace: v.optional(
     v.pipe(trace, v.description("The history of decisions, for `postern explain`")),

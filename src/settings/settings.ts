@@ -42,6 +42,8 @@ export interface Settings {
   readonly received: boolean;
   /** Undefined: the admin API is off. */
   readonly admin: AdminSettings | undefined;
+  /** Who is asked for names. */
+  readonly dns: DnsSettings;
   /** The log. */
   readonly log: LogSettings;
   /** The history of decisions. */
@@ -266,6 +268,20 @@ export interface AdminSettings {
     /** Hash of the token. */
     readonly hash: string;
   }[];
+}
+
+/** The resolver. */
+export interface DnsSettings {
+  /** In order; undefined: those of the system. */
+  readonly servers: readonly { readonly host: string; readonly port: number }[] | undefined;
+  /** Milliseconds of one try with one server. */
+  readonly timeout: number;
+  /** With each server. */
+  readonly tries: number;
+  /** Milliseconds of a question. */
+  readonly budget: number;
+  /** Answers that are kept. */
+  readonly cache: number;
 }
 
 /** The log. */

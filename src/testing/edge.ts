@@ -2,6 +2,7 @@
  * An edge for tests: fake clock, state in memory, captured log and metrics, files that are strings.
  * @module
  */
+import { type DnsZones, type StaticDns, staticDns } from "../dns/static.ts";
 import { memoryState } from "../state/memory.ts";
 import type { PluginFailure } from "../pipeline/failure.ts";
 import { makeEdge, Notes, type PipelineServices, type PluginEvent } from "../pipeline/make_edge.ts";
@@ -29,6 +30,8 @@ export interface TestEdgeOptions {
   readonly services?: {
     readonly [address: string]: (connection: Connection) => void | Promise<void>;
   };
+  /** Answers of `edge.dns`: zones, or what `staticDns` made of them. Without it no name exists. */
+  readonly dns?: DnsZones | StaticDns;
   /** How many octets come at once over such a connection; default: what was written in one tick. */
   readonly split?: number;
 }
@@ -106,9 +109,18 @@ export function testServices(
         return () => void of.delete(changed);
       },
       passwords,
+      dns: dnsOf(options.dns),
       network: playedNetwork(options),
     },
   };
+}
+
+function dnsOf(dns: TestEdgeOptions["dns"] = {}): StaticDns {
+  return isStaticDns(dns) ? dns : staticDns(dns);
+}
+
+function isStaticDns(dns: DnsZones | StaticDns): dns is StaticDns {
+  return typeof dns["resolve"] === "function";
 }
 
 /** A network in memory on which the test's services listen. */

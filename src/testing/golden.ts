@@ -30,6 +30,8 @@ export interface DialogueOptions {
   readonly files?: { readonly [path: string]: string };
   /** Services for `edge.connect`, as in `runPlugin`. */
   readonly services?: NonNullable<TestEdgeOptions["services"]>;
+  /** Answers of `edge.dns`, as in `runPlugin`. */
+  readonly dns?: NonNullable<TestEdgeOptions["dns"]>;
   /** Where the clock starts, in milliseconds since the epoch. Default: 2026-01-01T00:00:00Z. */
   readonly now?: number;
   /** Where the client connects from. Default `192.0.2.1`. */

@@ -7,6 +7,8 @@
  */
 export { testEdge } from "./edge.ts";
 export type { Observed, TestEdge, TestEdgeOptions } from "./edge.ts";
+export { staticDns } from "../dns/static.ts";
+export type { DnsTrouble, DnsZone, DnsZones, StaticDns } from "../dns/static.ts";
 export { runPlugin } from "./run_plugin.ts";
 export type {
   BodyOutcome,

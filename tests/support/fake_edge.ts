@@ -8,10 +8,12 @@ import type {
   LogFields,
   Note,
   PasswordHashing,
+  PluginDns,
   PluginState,
   Take,
   TakeRequest,
 } from "@postern/postern/plugin";
+import { type DnsZones, testEdge } from "@postern/postern/testing";
 
 /** One event of the log. */
 export interface LogEntry {
@@ -44,6 +46,8 @@ export interface FakeEdgeOptions {
   /** The state answers with promises, as a shared store does. */
   readonly asyncState?: boolean;
   readonly files?: Readonly<Record<string, string>>;
+  /** Answers of `edge.dns`; without it no name exists. */
+  readonly dns?: DnsZones;
 }
 
 /** Noon of 15 January 2026, UTC: a Thursday. */
@@ -130,6 +134,7 @@ export function fakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
       return () => void watchers.delete(changed);
     },
     passwords: fakePasswords(verified),
+    dns: fakeDns(options.dns),
     connect: ({ ...address }) =>
       Promise.reject(new Error(`Nobody listens: ${Object.values(address).join(":")}`)),
     entries,
@@ -237,6 +242,10 @@ function late(state: PluginState): PluginState {
     add: async (...given) => await state.add(...given),
     delete: async (key) => await state.delete(key),
   };
+}
+
+function fakeDns(zones: DnsZones = {}): PluginDns {
+  return testEdge({ dns: zones }).edge.dns;
 }
 
 /** A hash in the form of its kind, whose digest is the password in hex: for tests of who is asked, not of hashing. */

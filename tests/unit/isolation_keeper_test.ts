@@ -272,10 +272,16 @@ describe("R38: what a worker says is not believed", () => {
     const played = play();
     await played.keeper.start();
     for (
-      const [service, args] of [["constructor", []], ["readText", ["/etc/passwd"]], [
-        "readText",
-        [{}],
-      ]] as const
+      const [service, args] of [
+        ["constructor", []],
+        ["readText", ["/etc/passwd"]],
+        [
+          "readText",
+          [{}],
+        ],
+        ["resolve", ["x.test", "AXFR"]],
+        ["resolve", [{}, "A"]],
+      ] as const
     ) {
       played.last().say({ say: "ask", id: 7, service, args });
       await settled();

@@ -8,6 +8,7 @@ import {
   isLoopback,
   isNetwork,
   parseListen,
+  parseNameServer,
   parseServer,
 } from "../../src/settings/address.ts";
 
@@ -33,6 +34,14 @@ test("servers in every form", () => {
   ];
   for (const [text, expected] of table) {
     assert.deepEqual(parseServer(text, "/etc/postern"), expected, text);
+  }
+});
+
+test("resolvers are addresses with a port", () => {
+  assert.deepEqual(parseNameServer("127.0.0.1:53"), { host: "127.0.0.1", port: 53 });
+  assert.deepEqual(parseNameServer("[::1]:5353"), { host: "::1", port: 5353 });
+  for (const none of ["127.0.0.1", "::1", "dns.test:53", "127.0.0.1:0", "[x]:53", "1.2.3:53", ""]) {
+    assert.equal(parseNameServer(none), undefined, none);
   }
 });
 

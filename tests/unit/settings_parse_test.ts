@@ -116,6 +116,7 @@ const SMALLEST: Settings = {
   quarantine: undefined,
   plugins: [],
   admin: undefined,
+  dns: { servers: undefined, timeout: 1_500, tries: 2, budget: 4_000, cache: 10_000 },
   trace: { history: "notable", size: 16 * 1024 * 1024 },
   log: { level: "info", format: "human" },
   baseDir: "/etc/postern",

@@ -261,6 +261,10 @@ test("R39: no listener, no address, two of one", () => {
       '12:10: admin.listen: "0.0.0.0:25" is taken by listeners[0].listen',
     ],
     [
+      file({ more: '[dns]\nservers = ["resolver.test:53"]' }),
+      '12:12: dns.servers[0]: expected the address and port of a resolver such as "127.0.0.1:53" or "[::1]:53", got "resolver.test:53"',
+    ],
+    [
       file({ more: '[admin]\nlisten = "unix:/x"' }),
       '12:10: admin.listen: expected "host:port", got "unix:/x"',
     ],
