@@ -73,6 +73,8 @@ export class SessionRun implements SessionPipeline, Host {
   #connectScores = NO_SCORES;
   #heloScores = NO_SCORES;
   #closed = false;
+  /** Plugins with a `when` that were asked something in this session: the end of it is told to them and to no others. */
+  #met: Set<string> | undefined;
 
   constructor(
     plan: ListenerPlan,
@@ -106,7 +108,10 @@ export class SessionRun implements SessionPipeline, Host {
     return steps.filter(({ plugin: { name, when } }) => {
       if (when === undefined) return true;
       const asked = when(this.session, tx?.facts, to);
-      if (asked) (tx?.trace ?? this.trace).asked.add(name);
+      if (asked) {
+        (tx?.trace ?? this.trace).asked.add(name);
+        (this.#met ??= new Set()).add(name);
+      }
       return asked;
     });
   }
@@ -233,7 +238,13 @@ export class SessionRun implements SessionPipeline, Host {
       const reason = new DOMException("The session is gone", "AbortError");
       for (const pending of [...this.#pending]) pending.abandon(reason);
     }
-    this.#tell(undefined, (on) => on.closed?.(this.session));
+    // Whatever has become of its `when` since: what a plugin holds for a session must not stay for ever.
+    const steps = this.#plan.conditional
+      ? this.#plan.on.filter(({ plugin: { name, when } }) =>
+        when === undefined || this.#met?.has(name) === true
+      )
+      : this.#plan.on;
+    this.#tell(undefined, (on) => on.closed?.(this.session), steps);
   }
 
   delivered(tx: Transaction, outcome: { readonly upstream: string; readonly reply: Reply }): void {
@@ -253,8 +264,11 @@ export class SessionRun implements SessionPipeline, Host {
   }
 
   /** Observers are told, never awaited; what an `async` one rejects with is counted all the same. */
-  #tell(tx: Transaction | undefined, tell: (on: Observers) => unknown): void {
-    const steps = this.#asked(this.#plan.on, tx);
+  #tell(
+    tx: Transaction | undefined,
+    tell: (on: Observers) => unknown,
+    steps: readonly Step<Observers>[] = this.#asked(this.#plan.on, tx),
+  ): void {
     for (let i = 0; i < steps.length; i++) {
       const { plugin, hook } = steps[i]!;
       try {

@@ -141,6 +141,31 @@ describe("a plugin with a condition", () => {
     assert.deepEqual(asked, ["rcpt x@a.test", "data", "end", "told"]);
   });
 
+  test("of a session that was asked about its end is told, whatever holds by then; of no other", async () => {
+    const told: string[] = [];
+    const on = { opened: () => void told.push("opened"), closed: () => void told.push("closed") };
+    const { pipeline } = await engine([
+      hooks("guests", { on, mail: () => undefined }, {
+        when: { ...NOTHING, authenticated: false },
+      }),
+      hooks("domain", { rcpt: () => undefined, on: { closed: () => void told.push("domain") } }, {
+        when: { ...NOTHING, recipientDomains: ["a.test"] },
+      }),
+    ]);
+    const session = { ...facts() };
+    const run = pipeline.open(session);
+    run.opened();
+    const tx = mail(session, "x@y.test");
+    run.rcpt(tx, mailbox("b@a.test"), {});
+    session.identity = { user: "anna", mechanism: "PLAIN" };
+    run.closed();
+    assert.deepEqual(told.splice(0), ["opened", "closed", "domain"]);
+    const other = pipeline.open({ ...facts(), identity: { user: "bob", mechanism: "PLAIN" } });
+    other.opened();
+    other.closed();
+    assert.deepEqual(told, []);
+  });
+
   test("that authenticates is offered, and asked, where it holds", async () => {
     const secure = facts({ tls: tlsFacts });
     const given = [hooks("p", {
