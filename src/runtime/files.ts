@@ -61,6 +61,9 @@ export async function tempDir(
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
+/** Changes in a folder that put off the look at a file in it. */
+const MOST_DELAYS = 10;
+
 /**
  * Tells when a file has changed, been replaced, come or gone; changes within `quiet` milliseconds are told once. The
  * watch does not keep the process alive. Returns how to stop it.
@@ -68,14 +71,19 @@ export async function tempDir(
 export function watchFile(path: string, changed: () => void, quiet = 100): () => void {
   let state = stateOf(path);
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let delays = 0;
   const look = (): void => {
     timer = undefined;
+    delays = 0;
     const found = stateOf(path);
     if (found === state) return;
     state = found;
     changed();
   };
   const watcher = fs.watch(dirname(path), { persistent: false }, () => {
+    // Neighbours that never rest, such as a database, put it off only so often.
+    if (timer !== undefined && delays >= MOST_DELAYS) return;
+    delays++;
     clearTimeout(timer);
     timer = setTimeout(look, quiet);
     timer.unref();

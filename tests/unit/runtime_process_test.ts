@@ -151,6 +151,20 @@ describe("files", () => {
     });
   }
 
+  test("a watched file is told although its folder has no quiet moment", async () => {
+    const folder = await tempDir();
+    const path = join(folder.path, "users.txt");
+    writeFileSync(path, "first");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const stop = watchFile(path, resolve, 50);
+    const busy = setInterval(() => writeFileSync(join(folder.path, "state.db"), "x"), 5);
+    writeFileSync(path, "second");
+    await promise;
+    clearInterval(busy);
+    stop();
+    await folder.remove();
+  });
+
   test("a watched symbolic link that is swapped is told; a neighbour is not", async () => {
     const folder = await tempDir();
     const path = join(folder.path, "postern.toml");
