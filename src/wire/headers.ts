@@ -29,6 +29,7 @@ export class HeaderBlock {
   readonly #block: Uint8Array;
   #readHead: Head | undefined;
   #readParts: Part[] | undefined;
+  readonly #values: string[] = [];
   readonly #edits: HeaderEdit[] = [];
   /** The fields that were prepended, in wire form, top to bottom. */
   #onTop = "";
@@ -59,21 +60,27 @@ export class HeaderBlock {
   /** Unfolded value of the first field of this name, leading white space removed; undefined where there is none. */
   get(name: string): string | undefined {
     const key = name.toLowerCase();
-    const part = this.#parts.find((part) => isNamed(part, key));
-    return part === undefined ? undefined : readValue(this.#block, part);
+    const index = this.#parts.findIndex((part) => isNamed(part, key));
+    return index < 0 ? undefined : this.#value(index);
   }
 
   /** Unfolded values of all fields of this name, top to bottom. */
   getAll(name: string): readonly string[] {
     const key = name.toLowerCase();
-    return this.#parts.filter((part) => isNamed(part, key))
-      .map((part) => readValue(this.#block, part));
+    const values: string[] = [];
+    this.#parts.forEach((part, index) => {
+      if (isNamed(part, key)) values.push(this.#value(index));
+    });
+    return values;
   }
 
   /** All fields, top to bottom. */
   fields(): readonly { readonly name: string; readonly value: string }[] {
-    return this.#parts.filter((part) => part.name !== "")
-      .map((part) => ({ name: part.name, value: readValue(this.#block, part) }));
+    const fields: { readonly name: string; readonly value: string }[] = [];
+    this.#parts.forEach(({ name }, index) => {
+      if (name !== "") fields.push({ name, value: this.#value(index) });
+    });
+    return fields;
   }
 
   /** Fields of this name, counted without parsing the block. */
@@ -128,6 +135,11 @@ export class HeaderBlock {
     const list = new EditList(this.#parts);
     for (const edit of this.#edits) list.apply(edit);
     return list.changed ? this.#write(written(list.prepended.toReversed()), list) : this.#block;
+  }
+
+  /** Decoded once: policies ask for the same few fields. */
+  #value(index: number): string {
+    return this.#values[index] ??= readValue(this.#block, this.#parts[index]!);
   }
 
   get #head(): Head {
