@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
+import { dnsServer, reply } from "../support/dns_server.ts";
 import { onlyMessage, startEdge } from "../support/edge.ts";
 import { startPostern } from "../support/postern.ts";
 import { scriptedUpstream } from "../support/scripted_upstream.ts";
@@ -185,6 +186,27 @@ describe("R38: the rights of a worker", () => {
       ),
       /NotCapable.*users/,
     );
+  });
+
+  test("names are asked for through the host, without a grant", async () => {
+    await using server = await dnsServer((asked) => [
+      reply(asked, { answers: [{ type: "A", name: asked.name, ttl: 1, data: "192.0.2.7" }] }),
+    ]);
+    const files = {
+      "trial.ts": trial(
+        `const { status, records } = await edge.dns.resolve("Host.test", "A");
+        const aborted = await edge.dns.resolve("a.test", "A", { signal: AbortSignal.abort("no") })
+          .catch(String);
+        const wrong = await edge.dns.resolve("a.test", "ANY").catch((error: Error) => error.name);
+        return [status, records, aborted, wrong, edge.dns.reverseName("192.0.2.1", "list")];`,
+      ),
+    };
+    const told = await replyOf(
+      files,
+      `[[plugins]]\n${table}\n[dns]\nservers = ["127.0.0.1:${server.port}"]`,
+    );
+    assert.match(told, /found,192\.0\.2\.7,no,TypeError,1\.2\.0\.192\.list$/);
+    assert.deepEqual(server.asked, ["host.test A udp"]);
   });
 
   test("a request that is not granted stops the start and names both", async () => {
