@@ -25,12 +25,13 @@ export interface ResolverOptions {
   readonly budget: number;
   /** Answers that are kept. */
   readonly cache: number;
+  /** Questions under way at once, each with a socket; more wait for their turn, within their budget. Default 256. */
+  readonly atOnce?: number;
   readonly now: () => number;
   /** Runs a function once after so many milliseconds; returns how to prevent it. */
   readonly later: (ms: number, run: () => void) => () => void;
 }
 
-/** Questions under way at once; each has a socket. More wait for their turn, within their budget. */
 const AT_ONCE = 256;
 /** Questions under way or waiting; more fail at once. */
 const WAITING_LIMIT = 10_000;
@@ -72,7 +73,7 @@ export class Resolver {
     const kept = this.#cache.get(key, this.#options.now());
     if (kept !== undefined) return kept;
     const flight = this.#flights.get(key) ?? this.#start(key, asked, type);
-    if (flight === undefined) return failed("timeout", "too many questions are under way");
+    if (flight === undefined) return failed("timeout", "no more questions are taken");
     flight.asking++;
     const leave = (): void => {
       if (--flight.asking > 0) return;
@@ -133,7 +134,7 @@ export class Resolver {
 
   /** Waits until there is room for one more; false when its time was over before. */
   #place(signal: AbortSignal): boolean | Promise<boolean> {
-    if (this.#busy < AT_ONCE) {
+    if (this.#busy < (this.#options.atOnce ?? AT_ONCE)) {
       this.#busy++;
       return true;
     }

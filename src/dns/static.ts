@@ -168,7 +168,8 @@ function recordOf(value: unknown, type: DnsType): DnsRecords[DnsType] {
   return value as DnsRecords[DnsType];
 }
 
-function isTrouble(value: unknown): value is DnsTrouble {
+/** Whether it is a way for a question to go wrong, and no record. */
+export function isTrouble(value: unknown): value is DnsTrouble {
   return TROUBLES.has(value);
 }
 

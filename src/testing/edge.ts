@@ -115,8 +115,11 @@ export function testServices(
   };
 }
 
-function dnsOf(dns: TestEdgeOptions["dns"] = {}): StaticDns {
-  return isStaticDns(dns) ? dns : staticDns(dns);
+/** What was made, or is made, of the option; `more` zones come before its own. */
+export function dnsOf(dns: TestEdgeOptions["dns"] = {}, more: DnsZones = {}): StaticDns {
+  const made = isStaticDns(dns) ? dns : staticDns(dns);
+  made.set(more);
+  return made;
 }
 
 function isStaticDns(dns: DnsZones | StaticDns): dns is StaticDns {

@@ -15,7 +15,7 @@ import { type Dialogue, parseDialogue } from "./dialogue/parse.ts";
 import { playDialogue, type Stage } from "./dialogue/play.ts";
 import { recordDialogue } from "./dialogue/record.ts";
 import { DialogueUpstream } from "./dialogue/upstream.ts";
-import { type TestEdgeOptions, testServices } from "./edge.ts";
+import { dnsOf, type TestEdgeOptions, testServices } from "./edge.ts";
 import type { MemoryLines } from "./lines.ts";
 import { modulesOf, noFile, type OtherPlugins, UNDER_TEST } from "./server.ts";
 import { PATIENCE, type RunningStage, startStage, UPSTREAM_PORT } from "./stage.ts";
@@ -30,7 +30,7 @@ export interface DialogueOptions {
   readonly files?: { readonly [path: string]: string };
   /** Services for `edge.connect`, as in `runPlugin`. */
   readonly services?: NonNullable<TestEdgeOptions["services"]>;
-  /** Answers of `edge.dns`, as in `runPlugin`. */
+  /** Answers of `edge.dns`, as in `runPlugin`; those of the dialogue's `config dns` lines come before them. */
   readonly dns?: NonNullable<TestEdgeOptions["dns"]>;
   /** Where the clock starts, in milliseconds since the epoch. Default: 2026-01-01T00:00:00Z. */
   readonly now?: number;
@@ -86,7 +86,7 @@ async function onStage(
   work: (stage: Stage) => Promise<void>,
 ): Promise<void> {
   const patience = options.patience ?? PATIENCE;
-  const { toml, capabilities } = dialogueConfig(dialogue, {
+  const { toml, capabilities, dns } = dialogueConfig(dialogue, {
     upstreamPort: UPSTREAM_PORT,
     plugin: UNDER_TEST,
   });
@@ -98,7 +98,10 @@ async function onStage(
   upstream.capabilities = capabilities;
   const running: RunningStage = await startStage({
     settings: settingsOf(dialogue, toml, options.options),
-    services: testServices(options, (file) => readFile(path.resolve(folder, file), "utf8")),
+    services: testServices(
+      { ...options, dns: dnsOf(options.dns, dns) },
+      (file) => readFile(path.resolve(folder, file), "utf8"),
+    ),
     modules: modulesOf(plugin, options.plugins),
     upstream: (io) => upstream.accept(io),
     ...(options.clientAddress === undefined ? {} : { clientAddress: options.clientAddress }),

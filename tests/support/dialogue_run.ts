@@ -2,6 +2,7 @@
  * Runs a dialogue against a server on real sockets, or with the client on a network in memory.
  * @module
  */
+import assert from "node:assert/strict";
 import * as net from "node:net";
 import { dialogueConfig } from "../../src/testing/dialogue/config.ts";
 import type { Dialogue } from "../../src/testing/dialogue/parse.ts";
@@ -45,10 +46,11 @@ export async function runDialogue(dialogue: Dialogue, options: DialogueOptions):
     upstream.accept(new LineSocket(socket, upstream.transcript))
   );
   try {
-    const { toml, capabilities } = dialogueConfig(dialogue, {
+    const { toml, capabilities, dns } = dialogueConfig(dialogue, {
       upstreamPort: listening.port,
       implicitTls: options.transport === "tls",
     });
+    assert.deepEqual(dns, {}, "names are for dialogues that the kit runs");
     upstream.capabilities = capabilities;
     const server = await options.start(toml);
     try {

@@ -37,6 +37,7 @@ function resolver(timers: Timers, ...servers: { host: string; port: number }[]):
     tries: 2,
     budget: 10_000,
     cache: 100,
+    atOnce: 8,
     now: () => timers.now,
     later: timers.later,
   });
@@ -314,6 +315,34 @@ test("the same question is asked once; it is given up when nobody waits any more
   for (const answer of await Promise.all(answers)) assert.equal(answer.status, "failed");
   assert.equal(timers.pending, 0);
   assert.equal(server.asked.length, 1);
+});
+
+test("more questions than have room wait for their turn, and end with the resolver", async () => {
+  let room = () => {};
+  const full = new Promise<void>((resolve) => room = resolve);
+  let arrived = 0;
+  await using server = await dnsServer(() => {
+    if (++arrived === 8) room();
+    return [];
+  });
+  const timers = new Timers();
+  const dns = resolver(timers, server);
+  const answers = Array.from({ length: 20 }, (_, i) => dns.resolve(`n${i}.test`, "A"));
+  await full;
+  server.answer = (asked) => [reply(asked, { rcode: 3 })];
+  // The second try of those that wait for an answer, and the first of the others.
+  timers.advance(1_000);
+  const outcomes = await Promise.all(answers);
+  assert.deepEqual(new Set(outcomes.map(({ status }) => status)), new Set(["no-name"]));
+  assert.equal(new Set(server.asked).size, 20);
+  const silent = server.next();
+  server.answer = () => [];
+  const last = dns.resolve("last.test", "A");
+  await silent;
+  dns.close();
+  assert.equal((await last).status, "failed");
+  assert.equal((await dns.resolve("later.test", "A")).status, "failed");
+  assert.equal(timers.pending, 0);
 });
 
 test("what cannot be a name is none, without a question", async () => {

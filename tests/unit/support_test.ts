@@ -364,6 +364,32 @@ S! closed`;
     assert.throws(() => parseDialogue("x", "S: ..."), /x:1: Nothing follows the gap/);
   });
 
+  test("config dns lines are names", () => {
+    const text = `config dns a.test MX 10 mx.a.test
+config dns a.test MX 20 b.test
+config dns a.test TXT v=spf1 -all
+config dns a.test TXT "one " "two"
+config dns w.test CNAME a.test
+config dns 192.0.2.1 PTR a.test
+config dns a.test A timeout
+config dns broken.test servfail`;
+    const made = dialogueConfig(parseDialogue("x", text), { upstreamPort: 2525 });
+    assert.deepEqual(made.dns, {
+      "a.test": {
+        MX: ["10 mx.a.test", "20 b.test"],
+        TXT: [["v=spf1 -all"], ["one ", "two"]],
+        A: "timeout",
+      },
+      "w.test": { CNAME: "a.test" },
+      "192.0.2.1": { PTR: ["a.test"] },
+      "broken.test": "servfail",
+    });
+    for (const wrong of ["a.test", "a.test SPF x", "a.test A", "a.test never"]) {
+      const dialogue = parseDialogue("x", `config dns ${wrong}`);
+      assert.throws(() => dialogueConfig(dialogue, { upstreamPort: 1 }), /Not a record: a.test/);
+    }
+  });
+
   test("config lines change the base, and tables stand at the end", () => {
     const text = `config received = true   listener.require_tls = true
 config upstream.ehlo = A,B 1

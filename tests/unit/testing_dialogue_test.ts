@@ -173,3 +173,34 @@ test("pluginTests finds what belongs to a file, and to a folder", () =>
     fs.rmSync(path.join(folder, "tests.ts"));
     assert.equal((await results(folder)).length, 3);
   }));
+
+test("names are those of the dialogue, then those of the options", () => {
+  const asks: PluginModule = (edge) => ({
+    name: "asks",
+    hooks: {
+      async helo(name, { signal }) {
+        const { status } = await edge.dns.resolve(name, "A", { signal });
+        if (status !== "found") return edge.refuse(550, "5.7.1", `Your name: ${status}`);
+      },
+    },
+  });
+  const text = `config dns a.test A 192.0.2.1
+config dns b.test servfail
+S: 220 *
+C: EHLO b.test
+S: 550 5.7.1 Your name: failed
+C: EHLO c.test
+S: 550 5.7.1 Your name: no-name
+C: EHLO d.test
+S: ...
+S: 250 STARTTLS
+C: EHLO a.test
+S: ...
+S: 250 STARTTLS
+`;
+  return withFile(text, (file) =>
+    runDialogue(asks, file, {
+      update: false,
+      dns: { "b.test": { A: ["192.0.2.2"] }, "d.test": { A: ["192.0.2.2"] } },
+    }));
+});

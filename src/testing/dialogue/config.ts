@@ -3,7 +3,9 @@
  * for every recipient, no `Received` field; what `config` lines make of that is told in `docs/dialogues.md`.
  * @module
  */
+import type { DnsZones } from "../../dns/static.ts";
 import type { Dialogue } from "./parse.ts";
+import { zonesOf } from "./zones.ts";
 
 /** What the parts of a dialogue run with. */
 export interface DialogueConfig {
@@ -11,6 +13,8 @@ export interface DialogueConfig {
   readonly toml: string;
   /** Keywords that the fake upstream offers. */
   readonly capabilities: readonly string[];
+  /** What the names are that it speaks of. */
+  readonly dns: DnsZones;
 }
 
 /** Transports that a dialogue makes sense on. */
@@ -41,8 +45,13 @@ export function dialogueConfig(
   ]);
   let capabilities = ["PIPELINING", "SIZE 104857600", "8BITMIME", "SMTPUTF8", "DSN"];
   const tables: string[] = [];
+  const records: string[] = [];
   for (const line of dialogue.config) {
     if (line.startsWith("transports")) continue;
+    if (/^dns\s+[^\s=]/.test(line)) {
+      records.push(line.slice("dns".length).trim());
+      continue;
+    }
     if (tables.length > 0 || line.startsWith("[")) {
       tables.push(line);
       continue;
@@ -77,5 +86,5 @@ export function dialogueConfig(
     ...plugin === undefined ? [] : ["[[plugins]]", ...lines("plugin"), ""],
     ...tables,
   ];
-  return { toml: `${toml.join("\n")}\n`, capabilities };
+  return { toml: `${toml.join("\n")}\n`, capabilities, dns: zonesOf(records) };
 }
