@@ -134,9 +134,10 @@ function overTcp(
   });
 }
 
+/** The runtimes write IPv6 addresses in forms of their own, and the zone of a link-local one or not. */
 function sameHost(one: string, other: string): boolean {
   if (one === other) return true;
-  const [a, b] = [parseIPv6(one), parseIPv6(other)];
+  const [a, b] = [one, other].map((host) => parseIPv6(host.replace(/%.*$/, "")));
   return a !== undefined && b !== undefined && formatIp(a) === formatIp(b);
 }
 
