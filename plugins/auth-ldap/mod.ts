@@ -100,7 +100,7 @@ export type Options = v.InferOutput<typeof schema>;
 export const options: OptionsSchema = schema;
 
 /** What the plugin says of itself. */
-export const manifest: Manifest = { version: "1.0.0" };
+export const manifest: Manifest = { version: "1.0.0", net: ["*"] };
 
 const authLdap: PluginModule<Options> = async (edge, options) => {
   const { server, dn, base, filter, name, bind, connections } = options;

@@ -28,7 +28,7 @@ import { type Options, schema } from "./options.ts";
 export const options: OptionsSchema = schema;
 
 /** What the plugin says of itself. */
-export const manifest: Manifest = { version: "1.0.0" };
+export const manifest: Manifest = { version: "1.0.0", net: ["*"] };
 
 export type { Options };
 

@@ -63,7 +63,7 @@ export type Options = v.InferOutput<typeof schema>;
 export const options: OptionsSchema = schema;
 
 /** What the plugin says of itself. */
-export const manifest: Manifest = { version: "1.0.0" };
+export const manifest: Manifest = { version: "1.0.0", net: ["*"] };
 
 const authUpstream: PluginModule<Options> = async (edge, options) => {
   const { server, tls: mode } = options;

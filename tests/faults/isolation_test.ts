@@ -8,6 +8,7 @@ import { dnsServer, reply } from "../support/dns_server.ts";
 import { onlyMessage, startEdge } from "../support/edge.ts";
 import { startPostern } from "../support/postern.ts";
 import { scriptedUpstream } from "../support/scripted_upstream.ts";
+import { passwords } from "../../src/pipeline/passwords.ts";
 import { SmtpClient } from "../support/smtp_client.ts";
 
 const isolated = 'isolation = "worker"';
@@ -363,6 +364,18 @@ describe("beside other plugins", () => {
     assert.equal((await client.sendMessage({ to: "b@up.test" })).code, 250);
     assert.match(edge.log(), /cannot check \[redacted\]/);
     assert.doesNotMatch(edge.log(), /boom|s3same/);
+  });
+
+  test("a bundled authenticator is granted what stands in its options", async () => {
+    await using edge = await startEdge({
+      files: { logins: `anna:${await passwords.hash("s3same")}\n` },
+      listener: 'auth = "required"\nauth_plaintext_loopback = true',
+      more:
+        `[[plugins]]\nuse = "auth-file"\n${isolated}\ngrant = { read = ["logins"] }\noptions = { users = "logins" }`,
+    });
+    await using client = await edge.greeted();
+    await client.authPlain("anna", "wrong", /^535/);
+    await client.authPlain("anna", "s3same", /^235/);
   });
 
   test("a scanner reads a large content whole, and one that stops early is let go", async () => {
