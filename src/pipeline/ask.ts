@@ -10,7 +10,7 @@ import type * as Effect from "effect/Effect";
 import type { HeaderEdit } from "../wire/headers.ts";
 import { combine, isRefusal, type Outcome, PASS } from "./algebra.ts";
 import { type HookAnswer, readAnswer } from "./answer.ts";
-import { isThenable, PendingAnswer } from "./hook.ts";
+import { CallContext, isThenable, PendingAnswer } from "./hook.ts";
 import { failed, type Host, type Question, settle, type Step } from "./phase.ts";
 import { together } from "./together.ts";
 
@@ -35,9 +35,12 @@ function advance<H>(
   const { stage, tx } = question;
   let outcome = start;
   let before = host.now();
+  /** A context that the hook before has not held on to. */
+  let unused: CallContext | undefined;
   for (let i = from; i < steps.length; i++) {
     const { plugin, hook } = steps[i]!;
-    const context = question.context();
+    const context = unused ?? question.context();
+    unused = undefined;
     let verdict: HookAnswer;
     let failure: string | undefined;
     let edits: readonly HeaderEdit[] | undefined;
@@ -49,7 +52,8 @@ function advance<H>(
         return together(host, question, steps, i + 1, outcome, first, advance);
       }
       verdict = readAnswer(stage, answer);
-      edits = question.edits?.(context, !plugin.shadow);
+      if (question.edits !== undefined) edits = question.edits(context, !plugin.shadow);
+      else if (!CallContext.touched(context)) unused = context;
     } catch (cause) {
       question.edits?.(context, false);
       ({ verdict, message: failure } = failed(host, plugin, stage, tx, cause, false));

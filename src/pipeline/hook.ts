@@ -13,28 +13,41 @@ import type { MailParams, RcptParams } from "../wire/params.ts";
 import { OverBudget } from "./failure.ts";
 import type { HeaderDraft } from "./header_draft.ts";
 
+/** A context's signal, once anybody has asked for it or it was aborted. */
+interface Abort {
+  controller: AbortController | undefined;
+  aborted: boolean;
+  reason: unknown;
+}
+
 /** A context whose signal can be aborted; the controller is made when a plugin first reads the signal. */
 export class CallContext implements HookContext {
-  #controller: AbortController | undefined;
-  #reason: unknown;
-  #aborted = false;
+  /** One field, as a context is made for nearly every call of a hook. */
+  #abort: Abort | undefined;
 
   constructor(readonly session: SessionFacts) {}
 
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#aborted) this.#controller.abort(this.#reason);
+    const abort = this.#abort ??= { controller: undefined, aborted: false, reason: undefined };
+    if (abort.controller === undefined) {
+      abort.controller = new AbortController();
+      if (abort.aborted) abort.controller.abort(abort.reason);
     }
-    return this.#controller.signal;
+    return abort.controller.signal;
+  }
+
+  /** Whether a plugin has its signal, or it is aborted: then it cannot serve for another call. */
+  static touched(context: CallContext): boolean {
+    return context.#abort !== undefined;
   }
 
   /** Aborts the signal, once. Listeners that throw are the platform's affair: they cannot throw here. */
   static abort(context: CallContext, reason: unknown): void {
-    if (context.#aborted) return;
-    context.#aborted = true;
-    context.#reason = reason;
-    context.#controller?.abort(reason);
+    const abort = context.#abort ??= { controller: undefined, aborted: false, reason: undefined };
+    if (abort.aborted) return;
+    abort.aborted = true;
+    abort.reason = reason;
+    abort.controller?.abort(reason);
   }
 }
 
