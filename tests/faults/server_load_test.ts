@@ -32,23 +32,28 @@ async function pourWithout(client: SmtpClient, block: Uint8Array): Promise<void>
 }
 
 /**
- * Commands of an honest client while something else goes on; the most that was computed between a command and its answer, in
- * milliseconds of the processor: what others do on the machine meanwhile is no fault of the message's.
+ * Commands of an honest client, answered while something else goes on; the longest that the event loop was held meanwhile, in
+ * milliseconds of the processor: what others do on the machine is no fault of the message's.
  */
 async function served(edge: Edge, other: Promise<unknown>): Promise<number> {
   await using honest = await edge.greeted({ localAddress: "127.0.0.3" });
   let going = true;
   const over = other.finally(() => going = false);
-  let slowest = 0;
-  for (let i = 0; going || i === 0; i++) {
-    const before = process.cpuUsage();
-    await honest.command(i % 2 === 0 ? "MAIL FROM:<honest@client.test>" : "RSET", 250);
+  let longest = 0;
+  let before = process.cpuUsage();
+  const turn = (): void => {
     const { user, system } = process.cpuUsage(before);
-    slowest = Math.max(slowest, (user + system) / 1000);
+    longest = Math.max(longest, (user + system) / 1000);
+    before = process.cpuUsage();
+    if (going) setImmediate(turn);
+  };
+  setImmediate(turn);
+  for (let i = 0; going || i === 0; i++) {
+    await honest.command(i % 2 === 0 ? "MAIL FROM:<honest@client.test>" : "RSET", 250);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   await over;
-  return slowest;
+  return longest;
 }
 
 const spacious = "errors = 10000000\nidle_commands = 10000000\ntransactions = 10000000";
@@ -301,8 +306,8 @@ describe("R33: nothing in a message holds the event loop for 1 s", () => {
         client.sendRaw("\r\n.\r\n");
         await client.expect(/^(?:250|55\d) /);
       })();
-      const slowest = await served(edge, sent);
-      assert.ok(slowest < 1_000, `an honest client waited for ${slowest} ms of work`);
+      const longest = await served(edge, sent);
+      assert.ok(longest < 1_000, `the event loop was held for ${longest} ms of work`);
     });
   }
 
@@ -339,7 +344,7 @@ describe("R33: nothing in a message holds the event loop for 1 s", () => {
         }
       }
     })();
-    const slowest = await served(edge, sent);
-    assert.ok(slowest < 1_000, `an honest client waited for ${slowest} ms of work`);
+    const longest = await served(edge, sent);
+    assert.ok(longest < 1_000, `the event loop was held for ${longest} ms of work`);
   });
 });
