@@ -1,5 +1,5 @@
 /**
- * One plain connection over a socket of Bun's own, without the streams of `node:net` between: about a quarter less CPU for
+ * One plain connection over a socket of Bun's own, without the streams of `node:net` between: about a sixth less CPU for
  * a small message. It never becomes TLS; connections that may are made by `node_duplex.ts`.
  *
  * Owns: the socket and what of our octets the kernel has not taken. Never: reuses a chunk (Bun gives each read its own

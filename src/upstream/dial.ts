@@ -135,8 +135,7 @@ function attempt(
       connection.identity = identity !== undefined && carriesIdentity(upstream)
         ? identityKey(identity)
         : "";
-      const again = attempt(options, server, identity, mode, true);
-      const secure = upgradable ? tls : again;
+      const secure = upgradable ? tls : attempt(options, server, identity, mode, true);
       converse(
         { ...options, policy, connection, secure },
         clientStart(implicit),
