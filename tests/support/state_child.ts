@@ -32,7 +32,8 @@ async function countForEver(): Promise<never> {
 process.stdout.write("ready\n");
 process.stdin.once("data", async () => {
   if (task === "count") await countForEver();
-  process.stdout.write(JSON.stringify(await takeAll()) + "\n");
+  const told = JSON.stringify(await takeAll());
   state.close();
-  process.exit(0);
+  // A pipe may take the line later than `write` returns: the process ends behind it, not before.
+  process.stdout.write(`${told}\n`, () => process.exit(0));
 });

@@ -105,6 +105,7 @@ class Child implements AsyncDisposable {
   readonly exited: Promise<unknown>;
   readonly lines: string[] = [];
   readonly #process: ChildProcess;
+  #ended = false;
   #wake: (() => void) | undefined;
 
   constructor(file: string, task: string, times: number) {
@@ -123,6 +124,7 @@ class Child implements AsyncDisposable {
     });
     this.exited = new Promise((resolve) => {
       this.#process.once("close", () => {
+        this.#ended = true;
         resolve(undefined);
         this.#wake?.();
       });
@@ -131,6 +133,7 @@ class Child implements AsyncDisposable {
 
   async line(count: number): Promise<string> {
     while (this.lines.length < count) {
+      assert.ok(!this.#ended, `the process has ended behind ${this.lines.length} lines`);
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
     return this.lines[count - 1]!;
